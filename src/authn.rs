@@ -1,0 +1,27 @@
+//! Who is this? Reads the credential of a request and verifies it. Whether the caller may do what it asks for, and
+//! whether the credential was revoked, is decided on the floors above.
+//!
+//! Each kind of credential is one file (and a folder, where it is large) that owns its part of the configuration, its
+//! compiled form and its verification. A new kind is a new file, an arm in [`Authenticator`] and one in
+//! [`credential::Found`].
+
+pub mod credential;
+pub mod identity;
+pub mod reason;
+pub mod revocable;
+
+use std::sync::Arc;
+
+pub use identity::Identity;
+pub use reason::Reason;
+
+/// What came of looking at a credential.
+#[derive(Clone, Debug)]
+pub enum Attempt {
+    /// It is not for this method: an unknown key or user, another issuer. The next method of its kind may know it.
+    Absent,
+    /// It is for this method and cannot be accepted.
+    Failed(Reason),
+    /// It is good: this is who sent it.
+    Verified(Arc<Identity>),
+}

@@ -1,0 +1,201 @@
+//! What is gathered while a policy is loaded: the problems that were found and the files that were read.
+//!
+//! Every file passes through here, so the list of files to watch for changes is complete by construction.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
+
+use crate::clock::Clock;
+use crate::problem::{Place, Problems};
+use crate::secret::Secret;
+use crate::yaml::{self, Environment, Located};
+
+/// The state of loading one policy.
+pub struct Loading<'a> {
+    /// Everything that is wrong.
+    pub problems: Problems,
+    /// The time that expiries are judged by.
+    pub clock: Clock,
+    environment: Environment<'a>,
+    reserved: &'a [&'a str],
+    read: BTreeSet<PathBuf>,
+}
+
+/// No single file of a policy may be larger than this.
+const LARGEST_FILE: u64 = 1 << 30;
+
+impl<'a> Loading<'a> {
+    /// Starts with nothing found and nothing read. Keys in `reserved` are refused as "not supported yet".
+    pub fn new(clock: Clock, environment: Environment<'a>, reserved: &'a [&'a str]) -> Self {
+        Self { problems: Problems::default(), clock, environment, reserved, read: BTreeSet::new() }
+    }
+
+    /// The files that were read or should have been there to be read.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.read
+    }
+
+    /// Reads the YAML document at `path`, which no other file mentions.
+    pub fn root_document<T: DeserializeOwned>(&mut self, path: &Path) -> Option<Located<T>> {
+        self.read.insert(path.to_path_buf());
+        match read_file(path) {
+            Ok(bytes) => self.parse(path.to_path_buf(), &bytes),
+            Err(error) => {
+                self.problems.error_without_place(format!("cannot read `{}`: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// Reads the YAML document that `name` points to.
+    pub fn document<T: DeserializeOwned>(&mut self, name: &Located<PathBuf>) -> Option<Located<T>> {
+        let bytes = self.file(name)?;
+        self.parse(resolve(name), &bytes)
+    }
+
+    fn parse<T: DeserializeOwned>(&mut self, path: PathBuf, bytes: &[u8]) -> Option<Located<T>> {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.problems.error_without_place(format!("`{}` is not UTF-8 text", path.display()));
+            return None;
+        };
+        let options = yaml::Options { environment: self.environment, reserved: self.reserved };
+        yaml::read(path, text, &options, &mut self.problems)
+    }
+
+    /// Reads the file that `name` points to, relative to the file that `name` stands in.
+    pub fn file(&mut self, name: &Located<PathBuf>) -> Option<Vec<u8>> {
+        let path = resolve(name);
+        self.read.insert(path.clone());
+        match read_file(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let problem = self.problems.error(name.place(), format!("cannot read this file: {error}"));
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    problem.hint(format!("it is looked for at `{}`", path.display()));
+                }
+                None
+            }
+        }
+    }
+
+    /// Reads the file that `name` points to as UTF-8 text.
+    pub fn text(&mut self, name: &Located<PathBuf>) -> Option<String> {
+        let bytes = self.file(name)?;
+        let text = String::from_utf8(bytes).ok();
+        if text.is_none() {
+            self.problems.error(name.place(), "this file is not UTF-8 text");
+        }
+        text
+    }
+
+    /// Resolves a secret: `file:PATH` is read from that file without its last newline. Anything else must have come
+    /// from an environment variable, since a secret that stands in the file itself ends up in version control.
+    pub fn secret(&mut self, reference: &Located<SecretReference>) -> Option<Secret> {
+        let secret = match &**reference {
+            SecretReference::File(path) => {
+                let mut bytes = self.file(&Located::new(path.clone(), reference.place().clone()))?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                    if bytes.last() == Some(&b'\r') {
+                        bytes.pop();
+                    }
+                }
+                Secret::new(bytes)
+            }
+            SecretReference::Value(secret) => secret.clone(),
+        };
+        if secret.is_empty() {
+            self.problems.error(reference.place(), "this secret is empty");
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// Adds an error at `place`; short for going through [`Loading::problems`].
+    pub fn error(&mut self, place: &Place, what: impl Into<String>) -> &mut crate::problem::Problem {
+        self.problems.error(place, what)
+    }
+}
+
+/// Where a secret comes from, as the file says it.
+#[derive(Clone, Debug)]
+pub enum SecretReference {
+    /// `file:PATH`.
+    File(PathBuf),
+    /// The value itself, after environment variables were replaced.
+    Value(Secret),
+}
+
+impl PartialEq for SecretReference {
+    /// Two references are the same when they name the same file; values are never compared.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(left), Self::File(right)) => left == right,
+            (Self::File(_), Self::Value(_)) | (Self::Value(_), Self::File(_) | Self::Value(_)) => false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretReference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(yaml::SECRET_MARKER, SecretReferenceVisitor)
+    }
+}
+
+struct SecretReferenceVisitor;
+
+impl<'de> Visitor<'de> for SecretReferenceVisitor {
+    type Value = SecretReference;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("`file:PATH` or `${NAME}`")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<SecretReference, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.strip_prefix("file:") {
+            Some(path) => SecretReference::File(PathBuf::from(path)),
+            None => SecretReference::Value(Secret::from(text)),
+        })
+    }
+}
+
+impl schemars::JsonSchema for SecretReference {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^file:.+|^\\$\\{[A-Za-z_][A-Za-z0-9_]*",
+            "description": "Where the secret comes from: `file:PATH` or an environment variable, `${NAME}`.",
+            "examples": ["file:secrets/redis", "${REDIS_PASSWORD}"]
+        })
+    }
+}
+
+/// The path that `name` means: relative paths start at the folder of the file they stand in.
+pub fn resolve(name: &Located<PathBuf>) -> PathBuf {
+    match name.place().path().parent() {
+        Some(folder) if name.is_relative() => folder.join(&**name),
+        Some(_) | None => name.to_path_buf(),
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    if metadata.len() > LARGEST_FILE {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "it is larger than 1 GiB"));
+    }
+    std::fs::read(path)
+}

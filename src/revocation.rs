@@ -1,0 +1,1 @@
+//! Is this credential still good?

@@ -1,0 +1,211 @@
+//! One JSON line for each finished request.
+//!
+//! A request only appends its line to a bounded buffer; a writer thread, started by the proxy, takes the buffer and
+//! writes it out in batches. When the writer cannot keep up and the buffer is full, lines are dropped and counted:
+//! a slow disk must not slow down requests, and must not be silent either.
+
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use serde::Serialize;
+
+/// What is said about one request. Fields that do not apply are left out of the line.
+#[derive(Debug, Default, Serialize)]
+pub struct Entry<'a> {
+    /// When the request's first byte arrived, RFC 3339 in UTC.
+    pub time: &'a str,
+    /// The identifier that the upstream and the client saw in `X-Request-Id`.
+    pub request_id: &'a str,
+    /// The address of the client: the peer, or what a trusted proxy said.
+    pub client: &'a str,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'a str,
+    /// The request's method, or `other` for one that is not registered.
+    pub method: &'a str,
+    /// The host that was asked for.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub host: &'a str,
+    /// The path without its query; segments that look like credentials are redacted.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub path: &'a str,
+    /// The route's name, or `none`.
+    pub route: &'a str,
+    /// The status of the answer; 0 when the client was gone before there was one.
+    pub status: u16,
+    /// From the request's first byte to the answer's last, in milliseconds.
+    pub duration_ms: f64,
+    /// The upstream's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    /// From choosing the upstream to its answer's head, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_ms: Option<f64>,
+    /// Bytes of the request's body that were read.
+    pub received_bytes: u64,
+    /// Bytes of the answer's body that were sent.
+    pub sent_bytes: u64,
+    /// The name of the method in `auth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<&'a str>,
+    /// `api_key`, `basic` or `jwt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_method: Option<&'a str>,
+    /// Who it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<&'a str>,
+    /// The public identifier of the API key, or the `kid` of the key that signed the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<&'a str>,
+    /// `public`, `allowed`, `refused` or `reported`.
+    pub outcome: &'a str,
+    /// Why, from a closed set: `ok`, `no_credential`, `expired`, …
+    pub reason: &'a str,
+}
+
+/// The buffer between requests and the writer.
+#[derive(Clone)]
+pub struct AccessLog(Arc<Shared>);
+
+struct Shared {
+    buffer: Mutex<Buffer>,
+    filled: Condvar,
+    dropped: IntCounter,
+}
+
+#[derive(Default)]
+struct Buffer {
+    lines: Vec<u8>,
+    closed: bool,
+}
+
+/// The most that waits to be written: about 30,000 lines.
+const CAPACITY: usize = 16 << 20;
+
+/// How long the writer collects lines before it writes them, so that a busy gateway makes few system calls.
+const BATCH: Duration = Duration::from_millis(10);
+
+impl AccessLog {
+    /// An empty buffer; lines that find it full are counted in `dropped`.
+    pub fn new(dropped: IntCounter) -> Self {
+        Self(Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), dropped }))
+    }
+
+    /// Appends a line.
+    pub fn write(&self, entry: &Entry<'_>) {
+        let mut buffer = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.lines.len() >= CAPACITY {
+            drop(buffer);
+            self.0.dropped.inc();
+            return;
+        }
+        let was_empty = buffer.lines.is_empty();
+        // Writing to a vector fails only when an entry cannot be serialized, and strings and numbers always can.
+        if serde_json::to_writer(&mut buffer.lines, entry).is_ok() {
+            buffer.lines.push(b'\n');
+        }
+        drop(buffer);
+        if was_empty {
+            self.0.filled.notify_one();
+        }
+    }
+
+    /// Writes lines to `output` until [`AccessLog::close`] was called and everything is out. Blocks; runs on a thread
+    /// of its own. Lines that `output` refuses are lost and counted.
+    pub fn write_out(&self, mut output: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let closed = {
+                let mut buffer = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                while buffer.lines.is_empty() && !buffer.closed {
+                    buffer = self.0.filled.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+                }
+                if !buffer.closed {
+                    (buffer, _) = self
+                        .0
+                        .filled
+                        .wait_timeout_while(buffer, BATCH, |buffer| !buffer.closed)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                std::mem::swap(&mut batch, &mut buffer.lines);
+                buffer.closed
+            };
+            if output.write_all(&batch).and_then(|()| output.flush()).is_err() {
+                let lines = batch.iter().filter(|byte| **byte == b'\n').count();
+                self.0.dropped.inc_by(lines as u64);
+            }
+            batch.clear();
+            if closed {
+                let rest = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).lines.is_empty();
+                if rest {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes [`AccessLog::write_out`] return once everything is written.
+    pub fn close(&self) {
+        self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.0.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> AccessLog {
+        AccessLog::new(IntCounter::new("dropped", "dropped").unwrap())
+    }
+
+    #[test]
+    fn a_line_is_json_and_leaves_out_what_does_not_apply() {
+        let log = log();
+        log.write(&Entry {
+            path: "/a\r\n\u{1b}[31m",
+            status: 200,
+            subject: Some("\"acme\""),
+            ..Entry::default()
+        });
+        log.close();
+        let mut output = Vec::new();
+        log.write_out(&mut output);
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["path"], "/a\r\n\u{1b}[31m");
+        assert_eq!(line["subject"], "\"acme\"");
+        assert!(line.get("upstream").is_none());
+    }
+
+    #[test]
+    fn a_full_buffer_drops_and_counts() {
+        let log = log();
+        let path = "x".repeat(1 << 20);
+        for _ in 0..20 {
+            log.write(&Entry { path: &path, ..Entry::default() });
+        }
+        assert_eq!(log.0.dropped.get(), 4);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::from(std::io::ErrorKind::StorageFull))
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = log();
+        log.write(&Entry::default());
+        log.write(&Entry::default());
+        log.close();
+        log.write_out(Full);
+        assert_eq!(log.0.dropped.get(), 2);
+    }
+}

@@ -1,0 +1,376 @@
+//! Every series that Portcullis exposes to Prometheus, by name, label and meaning.
+//!
+//! Labels come from the configuration or from closed sets, so traffic never adds a series. What a request needs is
+//! resolved to a handle when the policy is compiled ([`RouteSeries`], [`AuthSeries`], [`UpstreamSeries`]).
+
+mod route;
+
+use std::sync::Arc;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+pub use route::{METHODS, RouteSeries, method_label};
+
+/// All series of one process.
+pub struct Metrics {
+    registry: Registry,
+    /// The names of the process's series are a convention of their own and take no prefix.
+    process: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    upstream_failures: IntCounterVec,
+    decisions: IntCounterVec,
+    auth_duration: HistogramVec,
+    cache_hits: IntCounterVec,
+    cache_misses: IntCounterVec,
+    jwks_keys: IntGaugeVec,
+    jwks_last_success: GaugeVec,
+    jwks_fetches: IntCounterVec,
+    certificate_expiry: GaugeVec,
+    api_key_expiry: GaugeVec,
+    handshakes: IntCounterVec,
+    revocation_entries: IntGaugeVec,
+    /// Requests that have been received and not yet answered.
+    pub requests_in_flight: IntGauge,
+    /// How old the view of the revocation list may be, in seconds.
+    pub revocation_staleness: Gauge,
+    /// From the write of a revocation to its being enforced here, in seconds.
+    pub revocation_propagation: Histogram,
+    /// 1 while Redis answers.
+    pub redis_up: IntGauge,
+    /// 1 when the last reload was accepted.
+    pub reload_successful: IntGauge,
+    /// When a policy was last accepted, in seconds since the Unix epoch.
+    pub reload_success_time: Gauge,
+    /// Open connections on the listeners.
+    pub connections: IntGauge,
+    /// Access-log lines that were lost.
+    pub access_log_dropped: IntCounter,
+}
+
+/// 1 ms to 30 s.
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// 1 µs to 1 s: a decision from a cache takes about one, a password hash tens of thousands.
+const DECISION_BUCKETS: [f64; 13] = [
+    0.000_001,
+    0.000_002_5,
+    0.000_005,
+    0.000_01,
+    0.000_025,
+    0.000_05,
+    0.000_1,
+    0.000_5,
+    0.001,
+    0.005,
+    0.025,
+    0.1,
+    1.0,
+];
+
+impl Metrics {
+    /// A fresh set of series, all at zero.
+    ///
+    /// # Errors
+    /// Only a name or label that the Prometheus data model forbids, which the tests exclude.
+    pub fn new(version: &str, revision: &str) -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new_custom(Some("portcullis".to_owned()), None)?;
+        let make = Maker { registry: &registry };
+        let build =
+            make.gauges("build_info", "The version that is running; always 1.", &["version", "revision"])?;
+        build.with_label_values(&[version, revision]).set(1.0);
+        let metrics = Self {
+            requests: make.counters(
+                "http_requests_total",
+                "Answered requests.",
+                &["route", "method", "status"],
+            )?,
+            request_duration: make.histograms(
+                "http_request_duration_seconds",
+                "From the first byte of the request to the last of the answer.",
+                &["route"],
+                &REQUEST_BUCKETS,
+            )?,
+            upstream_duration: make.histograms(
+                "upstream_request_duration_seconds",
+                "From choosing the upstream to the head of its answer.",
+                &["upstream"],
+                &REQUEST_BUCKETS,
+            )?,
+            upstream_failures: make.counters(
+                "upstream_failures_total",
+                "Requests that an upstream did not answer properly.",
+                &["upstream", "kind"],
+            )?,
+            decisions: make.counters(
+                "auth_decisions_total",
+                "Decisions on guarded routes.",
+                &["route", "auth", "result", "reason"],
+            )?,
+            auth_duration: make.histograms(
+                "auth_duration_seconds",
+                "How long a decision took.",
+                &["auth"],
+                &DECISION_BUCKETS,
+            )?,
+            cache_hits: make.counters(
+                "auth_cache_hits_total",
+                "Credentials found in the cache of verified ones.",
+                &["auth"],
+            )?,
+            cache_misses: make.counters(
+                "auth_cache_misses_total",
+                "Credentials that had to be verified.",
+                &["auth"],
+            )?,
+            jwks_keys: make.int_gauges("jwks_keys", "Keys of the issuer in use.", &["auth"])?,
+            jwks_last_success: make.gauges(
+                "jwks_last_success_timestamp_seconds",
+                "When the issuer's keys were last read.",
+                &["auth"],
+            )?,
+            jwks_fetches: make.counters(
+                "jwks_fetches_total",
+                "Attempts to read the issuer's keys.",
+                &["auth", "result"],
+            )?,
+            certificate_expiry: make.gauges(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate expires.",
+                &["certificate"],
+            )?,
+            api_key_expiry: make.gauges(
+                "api_key_expiry_timestamp_seconds",
+                "When the next API key expires.",
+                &["auth"],
+            )?,
+            handshakes: make.counters(
+                "tls_handshakes_total",
+                "Finished TLS handshakes.",
+                &["result", "version"],
+            )?,
+            revocation_entries: make.int_gauges(
+                "revocation_entries",
+                "Entries of the revocation list.",
+                &["kind"],
+            )?,
+            requests_in_flight: make.int_gauge("http_requests_in_flight", "Requests being answered.")?,
+            revocation_staleness: make.gauge(
+                "revocation_staleness_seconds",
+                "How old the view of the revocation list may be; 0 while its store is in touch.",
+            )?,
+            revocation_propagation: make.histogram(
+                "revocation_propagation_seconds",
+                "From the write of a revocation, where it carries a time, to its being enforced here.",
+                &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0],
+            )?,
+            redis_up: make.int_gauge("redis_up", "1 while Redis answers.")?,
+            reload_successful: make.int_gauge(
+                "config_last_reload_successful",
+                "1 when the last attempt to load the configuration was accepted.",
+            )?,
+            reload_success_time: make.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When a configuration was last accepted.",
+            )?,
+            connections: make.int_gauge("connections", "Open connections on the listeners.")?,
+            access_log_dropped: make
+                .counter("access_log_dropped_total", "Access-log lines that were lost.")?,
+            process: Registry::new(),
+            registry: registry.clone(),
+        };
+        metrics.process.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Arc::new(metrics))
+    }
+
+    /// The series of a route.
+    pub fn route(&self, name: &str) -> RouteSeries {
+        RouteSeries::new(name, self.requests.clone(), self.decisions.clone(), &self.request_duration)
+    }
+
+    /// The series of an authentication method.
+    pub fn auth(&self, name: &str) -> AuthSeries {
+        AuthSeries {
+            duration: self.auth_duration.with_label_values(&[name]),
+            cache_hits: self.cache_hits.with_label_values(&[name]),
+            cache_misses: self.cache_misses.with_label_values(&[name]),
+        }
+    }
+
+    /// The series of an issuer's keys, for the method `name`.
+    pub fn jwks(&self, name: &str) -> JwksSeries {
+        JwksSeries {
+            keys: self.jwks_keys.with_label_values(&[name]),
+            last_success: self.jwks_last_success.with_label_values(&[name]),
+            succeeded: self.jwks_fetches.with_label_values(&[name, "success"]),
+            failed: self.jwks_fetches.with_label_values(&[name, "failure"]),
+        }
+    }
+
+    /// The series of an upstream.
+    pub fn upstream(&self, name: &str) -> UpstreamSeries {
+        UpstreamSeries {
+            name: name.into(),
+            duration: self.upstream_duration.with_label_values(&[name]),
+            failures: self.upstream_failures.clone(),
+        }
+    }
+
+    /// When the certificate called `name` expires, in seconds since the Unix epoch.
+    pub fn certificate_expiry(&self, name: &str) -> Gauge {
+        self.certificate_expiry.with_label_values(&[name])
+    }
+
+    /// Forgets certificates that are no longer in use.
+    pub fn reset_certificates(&self) {
+        self.certificate_expiry.reset();
+    }
+
+    /// When the next API key of the method `name` expires, in seconds since the Unix epoch.
+    pub fn api_key_expiry(&self, name: &str) -> Gauge {
+        self.api_key_expiry.with_label_values(&[name])
+    }
+
+    /// Finished handshakes; `result` is `success` or `failure`, `version` is `1.2`, `1.3` or `none`.
+    pub fn handshakes(&self, result: &str, version: &str) -> IntCounter {
+        self.handshakes.with_label_values(&[result, version])
+    }
+
+    /// Entries of the revocation list of one kind.
+    pub fn revocation_entries(&self, kind: &str) -> IntGauge {
+        self.revocation_entries.with_label_values(&[kind])
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Encoding into memory fails only for series without a name or help, and none of ours are.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        let _ = TextEncoder::new().encode(&self.process.gather(), &mut text);
+        text
+    }
+}
+
+/// What the decisions of one authentication method add up to.
+#[derive(Clone, Debug)]
+pub struct AuthSeries {
+    /// How long decisions took.
+    pub duration: Histogram,
+    /// Credentials found in the cache of verified ones.
+    pub cache_hits: IntCounter,
+    /// Credentials that had to be verified.
+    pub cache_misses: IntCounter,
+}
+
+/// What is known of an issuer's keys.
+#[derive(Clone, Debug)]
+pub struct JwksSeries {
+    /// Keys in use.
+    pub keys: IntGauge,
+    /// When they were last read, in seconds since the Unix epoch.
+    pub last_success: Gauge,
+    /// Attempts that brought keys.
+    pub succeeded: IntCounter,
+    /// Attempts that did not.
+    pub failed: IntCounter,
+}
+
+/// What an upstream's answers add up to.
+#[derive(Clone, Debug)]
+pub struct UpstreamSeries {
+    name: Arc<str>,
+    /// Until the head of the answer.
+    pub duration: Histogram,
+    failures: IntCounterVec,
+}
+
+impl UpstreamSeries {
+    /// Counts a failure; `kind` is `connect`, `timeout`, `reset`, `tls` or `protocol`.
+    pub fn failed(&self, kind: &'static str) {
+        self.failures.with_label_values(&[&*self.name, kind]).inc();
+    }
+}
+
+struct Maker<'a> {
+    registry: &'a Registry,
+}
+
+impl Maker<'_> {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.register(Gauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_appear_under_their_names() {
+        let metrics = Metrics::new("1.2.3", "abc").unwrap();
+        metrics.route("orders").answered("GET", 200);
+        metrics.route("orders").answered("BREW", 999);
+        metrics.route("orders").decisions("users", "refused", "expired").inc();
+        metrics.upstream("api").failed("connect");
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in [
+            "portcullis_build_info{revision=\"abc\",version=\"1.2.3\"} 1",
+            "portcullis_http_requests_total{method=\"GET\",route=\"orders\",status=\"200\"} 1",
+            "portcullis_http_requests_total{method=\"other\",route=\"orders\",status=\"0\"} 1",
+            "portcullis_auth_decisions_total{auth=\"users\",reason=\"expired\",result=\"refused\",route=\"orders\"} 1",
+            "portcullis_upstream_failures_total{kind=\"connect\",upstream=\"api\"} 1",
+            "portcullis_connections 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(text.contains("\nprocess_resident_memory_bytes "));
+    }
+}

@@ -1,0 +1,175 @@
+//! Durations and sizes as people write them: `250ms`, `30s`, `15m`, `24h`, `90d`; `64KiB`, `16MiB`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// A length of time. Written as a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeSpan(Duration);
+
+impl TimeSpan {
+    /// A span of whole seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// A span of milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// The span as the standard library's type.
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for TimeSpan {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "a duration is expected here, such as `250ms`, `30s`, `15m`, `24h` or `90d`";
+        let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
+        let millis_each = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(EXPECTED),
+        };
+        number.checked_mul(millis_each).map(Self::millis).ok_or("this duration is too long")
+    }
+}
+
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        for (each, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
+            if millis >= each && millis.is_multiple_of(each) {
+                return write!(formatter, "{}{unit}", millis / each);
+            }
+        }
+        write!(formatter, "{millis}ms")
+    }
+}
+
+/// A number of bytes. Written as a whole number and a unit: `B`, `KiB`, `MiB` or `GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    /// A size of `kibibytes` × 1024 bytes.
+    pub const fn kibibytes(kibibytes: u64) -> Self {
+        Self(kibibytes << 10)
+    }
+
+    /// The size in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "a size is expected here, such as `512B`, `64KiB`, `16MiB` or `1GiB`";
+        let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
+        let shift = match unit {
+            "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(EXPECTED),
+        };
+        number.checked_mul(1 << shift).map(Self).ok_or("this size is too large")
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start_matches(' ')))
+}
+
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for TimeSpan {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?(ms|s|m|h|d)$|\\$\\{",
+            "description": "A whole number and a unit: ms, s, m, h or d.",
+            "examples": ["250ms", "30s", "15m", "24h"]
+        })
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$|\\$\\{",
+            "description": "A whole number and a unit: B, KiB, MiB or GiB.",
+            "examples": ["64KiB", "16MiB"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis, shown) in [
+            ("250ms", 250, "250ms"),
+            ("30s", 30_000, "30s"),
+            ("120s", 120_000, "2m"),
+            ("15 m", 900_000, "15m"),
+            ("24h", 86_400_000, "1d"),
+            ("0s", 0, "0ms"),
+        ] {
+            let span: TimeSpan = text.parse().unwrap();
+            assert_eq!((span.duration().as_millis(), span.to_string().as_str()), (millis, shown), "{text}");
+        }
+        for text in ["", "30", "s", "-1s", "1.5s", "30S", "1w", "99999999999999999999s", "9999999999999999d"]
+        {
+            assert!(text.parse::<TimeSpan>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("16MiB", 16 << 20), ("1GiB", 1 << 30)] {
+            assert_eq!(text.parse::<ByteSize>().unwrap().bytes(), bytes, "{text}");
+        }
+        for text in ["", "64", "64KB", "64kib", "-1B", "99999999999GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A YAML text as a tree of nodes that know their place. Nothing is interpreted here beyond YAML's own scalars.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
+
+use crate::problem::{Place, Problems, Source};
+
+/// A node and the bytes of the text it stands in.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) node: Node,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Node {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+    Sequence(Vec<Tree>),
+    Mapping(Vec<(Tree, Tree)>),
+}
+
+/// Keys whose values are masked when a line is quoted, whatever else is wrong with them.
+const SECRET_KEYS: [&str; 4] = ["secret", "password", "token", "passphrase"];
+
+impl Tree {
+    /// Parses `text`; a syntax error or a duplicate key becomes a problem.
+    pub(super) fn parse(path: PathBuf, text: &str, problems: &mut Problems) -> Option<(Tree, Arc<Source>)> {
+        let options = serde_yaml::options! {
+            // With this policy a mapping hands over every entry, so all duplicates are found here and not only the first.
+            duplicate_keys: DuplicateKeyPolicy::LastWins,
+            merge_keys: MergeKeyPolicy::Error,
+            strict_booleans: true,
+            reject_unsupported_tags: true,
+            alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: 0 },
+            budget: serde_yaml::budget! {
+                max_events: 60_000_000,
+                max_nodes: 30_000_000,
+                max_total_scalar_bytes: 1 << 31,
+                max_depth: 32,
+            },
+        };
+        match serde_yaml::from_str_with_options::<serde_yaml::Spanned<Node>>(text, options) {
+            Ok(spanned) => {
+                let tree = Tree::from(spanned);
+                let mut secrets = Vec::new();
+                tree.secrets(text, &mut secrets);
+                let source = Arc::new(Source::new(path, text, &secrets));
+                tree.report_duplicates(&source, problems);
+                Some((tree, source))
+            }
+            Err(error) => {
+                // The text could not be understood, so which parts are secret is not known either: quote nothing but
+                // structure. Every scalar after a colon is masked.
+                let source = Arc::new(Source::new(path, text, &values_by_line(text)));
+                let start = error
+                    .location()
+                    .and_then(|location| location.span().byte_offset())
+                    .and_then(|offset| u32::try_from(offset).ok())
+                    .unwrap_or_default();
+                let what = error.without_snippet().to_string();
+                let what = what.lines().next().unwrap_or_default().to_owned();
+                problems.error(&Place::new(source, start, start + 1), format!("not valid YAML: {what}"));
+                None
+            }
+        }
+    }
+
+    fn report_duplicates(&self, source: &Arc<Source>, problems: &mut Problems) {
+        match &self.node {
+            Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) | Node::Text(_) => {}
+            Node::Sequence(items) => items.iter().for_each(|item| item.report_duplicates(source, problems)),
+            Node::Mapping(entries) => {
+                let mut seen: HashMap<&str, Place> = HashMap::new();
+                for (key, value) in entries {
+                    if let Node::Text(name) = &key.node {
+                        let place = Place::new(source.clone(), key.start, key.end);
+                        if let Some(first) = seen.get(name.as_str()) {
+                            problems
+                                .error(&place, format!("`{name}` is given twice"))
+                                .hint(format!("the first one is in line {}: keep one of them", first.line()));
+                        } else {
+                            seen.insert(name, place);
+                        }
+                    }
+                    value.report_duplicates(source, problems);
+                }
+            }
+        }
+    }
+
+    /// Where the node ends, with everything in it: the parser gives a list or mapping the span of its first byte.
+    fn last_byte(&self) -> u32 {
+        let inside = match &self.node {
+            Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) | Node::Text(_) => None,
+            Node::Sequence(items) => items.last().map(Tree::last_byte),
+            Node::Mapping(entries) => entries.last().map(|(_, value)| value.last_byte()),
+        };
+        inside.map_or(self.end, |inside| inside.max(self.end))
+    }
+
+    /// Collects the stretches that may hold a secret: values of keys named like one, and passwords in URLs.
+    fn secrets(&self, text: &str, found: &mut Vec<Range<usize>>) {
+        match &self.node {
+            Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) => {}
+            Node::Text(value) => {
+                let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
+                if value.contains("://") && raw.contains('@') {
+                    let from = raw.find("://").map_or(0, |at| at + 3);
+                    let to = raw.rfind('@').unwrap_or(from).max(from);
+                    found.push(self.start as usize + from..self.start as usize + to);
+                }
+            }
+            Node::Sequence(items) => items.iter().for_each(|item| item.secrets(text, found)),
+            Node::Mapping(entries) => {
+                for (key, value) in entries {
+                    let named_secret =
+                        matches!(&key.node, Node::Text(name) if SECRET_KEYS.contains(&name.as_str()));
+                    let reference = matches!(&value.node, Node::Text(text) if text.starts_with("file:") || text.starts_with("${"));
+                    if named_secret && !reference {
+                        found.push(value.start as usize..value.last_byte() as usize);
+                    } else {
+                        value.secrets(text, found);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The stretch after the first `: ` or `- ` of each line, for texts that are not valid YAML.
+fn values_by_line(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let body = line.trim_end_matches('\n');
+        let lower = body.to_lowercase();
+        if SECRET_KEYS.iter().any(|key| lower.contains(key)) || body.contains('@') {
+            let from = body.find(':').map_or(0, |at| at + 1);
+            ranges.push(start + from..start + body.len());
+        }
+        start += line.len();
+    }
+    ranges
+}
+
+impl From<serde_yaml::Spanned<Node>> for Tree {
+    fn from(spanned: serde_yaml::Spanned<Node>) -> Self {
+        let span = spanned.referenced.span();
+        let narrow =
+            |offset: Option<u64>| offset.and_then(|offset| u32::try_from(offset).ok()).unwrap_or_default();
+        let start = narrow(span.byte_offset());
+        let end = start.saturating_add(narrow(span.byte_len()));
+        Tree { node: spanned.value, start, end }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a YAML node")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "integers beyond 2^63 mean nothing in any of our files"
+        )]
+        Ok(i64::try_from(value).map_or(Node::Number(value as f64), Node::Integer))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Node, E> {
+        Ok(Node::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut trees = Vec::new();
+        while let Some(item) = items.next_element::<serde_yaml::Spanned<Node>>()? {
+            trees.push(Tree::from(item));
+        }
+        Ok(Node::Sequence(trees))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut trees = Vec::new();
+        while let Some((key, value)) =
+            entries.next_entry::<serde_yaml::Spanned<Node>, serde_yaml::Spanned<Node>>()?
+        {
+            trees.push((Tree::from(key), Tree::from(value)));
+        }
+        Ok(Node::Mapping(trees))
+    }
+}
