@@ -79,6 +79,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Only a name or label that the Prometheus data model forbids, which the tests exclude.
+    #[expect(clippy::too_many_lines, reason = "a list of series, one after the other")]
     pub fn new(version: &str, revision: &str) -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new_custom(Some("portcullis".to_owned()), None)?;
         let make = Maker { registry: &registry };
