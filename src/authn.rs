@@ -5,8 +5,11 @@
 //! compiled form and its verification. A new kind is a new file, an arm in [`Authenticator`] and one in
 //! [`credential::Found`].
 
+pub mod api_key;
+pub mod basic;
 pub mod credential;
 pub mod identity;
+pub mod password;
 pub mod reason;
 pub mod revocable;
 
