@@ -13,11 +13,11 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::fault::{Fault, NodeId, article_list};
+use super::fault::{Fault, NodeId, article_list, key_hint};
 use super::located::{self, Located, MARKER};
 use super::tree::{Node, Tree};
 use super::{Options, SECRET_MARKER, environment};
-use crate::problem::{Place, Problems, Source, nearest};
+use crate::problem::{Place, Problems, Source};
 
 /// One reading of one document.
 pub(super) struct Reading<'t> {
@@ -82,11 +82,13 @@ impl<'t> Reading<'t> {
                 .hint("this key is reserved for a later version: remove it");
             return;
         }
-        let problem = problems.error(&self.place(key), format!("unknown key `{name}`"));
-        match nearest(name, known.iter().copied()) {
-            Some(candidate) => problem.hint(format!("did you mean `{candidate}`?")),
-            None => problem.hint(format!("the keys here are {}", article_list(known))),
-        };
+        problems.error(&self.place(key), format!("unknown key `{name}`")).hint(key_hint(name, known));
+    }
+
+    /// Tells a name that a later version will know from one that nobody will.
+    fn or_reserved<'f>(&self, fault: Fault<'f>) -> Fault<'f> {
+        let reserved = fault.unknown_name().is_some_and(|name| self.options.reserved.contains(&name));
+        if reserved { fault.not_supported_yet() } else { fault }
     }
 
     fn is_skipped(&self, tree: &Tree) -> bool {
@@ -319,13 +321,7 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
                 Err(self.expected(&format!("one of {}", article_list(variants))))
             }
         }
-        .map_err(|fault| {
-            if fault.unknown_variant().is_some_and(|name| self.reading.options.reserved.contains(&name)) {
-                fault.not_supported_yet()
-            } else {
-                fault
-            }
-        })
+        .map_err(|fault| self.reading.or_reserved(fault))
     }
 
     fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault<'t>> {
@@ -384,7 +380,10 @@ impl<'t> MapAccess<'t> for Entries<'t, '_> {
             }
             self.value = Some(value);
             let reader = Reader { tree: key, reading: self.reading, expand: false };
-            return seed.deserialize(reader).map(Some).map_err(|fault| fault.at(key).in_entry(value));
+            return seed
+                .deserialize(reader)
+                .map(Some)
+                .map_err(|fault| self.reading.or_reserved(fault).at(key).in_entry(value));
         }
         Ok(None)
     }
