@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls_pemfile::CertificateDer;
 use rustls_pemfile::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Named, names};
 use crate::config::document::{TimeoutsEntry, UpstreamEntry, UpstreamSettings, UpstreamTlsEntry};
@@ -88,10 +89,15 @@ fn compile_tls(entry: &Located<UpstreamTlsEntry>, loading: &mut Loading<'_>) -> 
     if let Some(ca) = ca
         && let Some(pem) = loading.file(ca)
     {
-        authorities = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).map(|der| der.to_vec()).collect();
+        let readable = |der: &CertificateDer<'_>| X509Certificate::from_der(der).is_ok();
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let read = read.unwrap_or_default();
+        if read.iter().all(readable) {
+            authorities = read.iter().map(|der| der.to_vec()).collect();
+        }
         if authorities.is_empty() {
             loading
-                .error(ca.place(), "this file contains no certificate in PEM")
+                .error(ca.place(), "this file contains no usable certificate in PEM")
                 .hint("expected are blocks that begin with `-----BEGIN CERTIFICATE-----`");
         }
     }

@@ -1,0 +1,1 @@
+//! Requests as rows, and what of them goes upstream.
