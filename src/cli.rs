@@ -2,7 +2,12 @@
 //! and exits.
 
 mod check;
+mod hash_password;
+mod keys;
+mod routes;
 mod run;
+mod schema;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +28,14 @@ enum Command {
     Run(run::RunArguments),
     /// Check a configuration and say everything that is wrong with it.
     Check(check::CheckArguments),
+    /// Show what is matched, who may, and where it goes.
+    Routes(routes::RoutesArguments),
+    /// Make API keys and list them.
+    Keys(keys::KeysArguments),
+    /// Read a password and write the line of a user file for it.
+    HashPassword(hash_password::HashPasswordArguments),
+    /// Print the JSON Schema of the configuration file.
+    Schema(schema::SchemaArguments),
 }
 
 /// What a command has to say.
@@ -80,5 +93,9 @@ pub fn execute(arguments: Arguments) -> Output {
     match arguments.command {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
+        Command::Routes(arguments) => routes::execute(&arguments),
+        Command::Keys(arguments) => keys::execute(&arguments),
+        Command::HashPassword(arguments) => hash_password::execute(&arguments),
+        Command::Schema(arguments) => schema::execute(&arguments),
     }
 }

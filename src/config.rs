@@ -27,7 +27,8 @@ use listeners::{Admin, Listener};
 use tls::Tls;
 
 /// Keys that stand in the contract and are built by a later version.
-pub const RESERVED: [&str; 7] = ["assertion", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
+pub const RESERVED: [&str; 7] =
+    ["assertion", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
 
 /// A compiled file.
 #[derive(Debug)]
@@ -67,7 +68,8 @@ impl Configuration {
     pub fn load(path: &Path, services: &Services<'_>, previous: Option<&Self>) -> Result<Self, Rejected> {
         let mut loading = Loading::new(services.clock.clone(), services.environment, &RESERVED);
         let document: Option<Located<Document>> = loading.root_document(path);
-        let compiled = document.and_then(|document| compile::compile(&document, services, previous, &mut loading));
+        let compiled =
+            document.and_then(|document| compile::compile(&document, services, previous, &mut loading));
         let files = loading.files().clone();
         match compiled {
             Some(compiled) if !loading.problems.has_errors() => {
@@ -95,3 +97,6 @@ pub fn schema() -> Schema {
     schema.insert("title".to_owned(), "Portcullis gateway.yaml".into());
     schema
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,13 +71,17 @@ impl Gateway {
     pub async fn admit(&self, request: &Request<'_>, now: u64) -> Result<Admission, Refused> {
         let route = match self.routes.find(request) {
             Lookup::Found(route) => route,
-            Lookup::MethodNotAllowed(allow) => return Err(Refused::without_route(Refusal::MethodNotAllowed(allow))),
+            Lookup::MethodNotAllowed(allow) => {
+                return Err(Refused::without_route(Refusal::MethodNotAllowed(allow)));
+            }
             Lookup::NoRoute => return Err(Refused::without_route(Refusal::NoRoute)),
         };
         match self.decide(&route, request, now).await {
             Ok(Pass::Anyone) => Ok(Admission::anonymous(route)),
             Ok(Pass::Caller(known)) => Ok(Admission::known(route, known)),
-            Err(Stop::Request(refusal)) => Err(Refused { route: Some(route), ..Refused::without_route(refusal) }),
+            Err(Stop::Request(refusal)) => {
+                Err(Refused { route: Some(route), ..Refused::without_route(refusal) })
+            }
             // A route that only reports lets the request pass, with an identity only if it was verified.
             Err(Stop::Caller(rejected)) => match route.mode {
                 Mode::Enforce => Err(Refused::guarded(route, rejected)),
@@ -99,8 +103,12 @@ impl Gateway {
             return Err(Stop::Request(Refusal::MethodNotAllowed(guard.allow())));
         };
         let known = guard.identify(request, now).await?;
-        self.revocations.confirm(&known.identity.revocable).map_err(|reason| guard.refused(reason, &known))?;
-        requirement.check(&known.identity).map_err(|missing| guard.forbidden(missing, requirement, &known))?;
+        self.revocations
+            .confirm(&known.identity.revocable)
+            .map_err(|reason| guard.refused(reason, &known))?;
+        requirement
+            .check(&known.identity)
+            .map_err(|missing| guard.forbidden(missing, requirement, &known))?;
         Ok(Pass::Caller(known))
     }
 }

@@ -34,6 +34,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use log::{error, info, warn};
+use pingora::apps::HttpServerOptions;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
@@ -52,8 +53,8 @@ use listen::{BoundListener, ListenService};
 use reload::Reloader;
 use shared::Shared;
 use signals::Ending;
-use tls::TlsState;
 pub use tls::TlsError;
+use tls::TlsState;
 
 /// How the process is started.
 #[derive(Clone, Debug)]
@@ -99,7 +100,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The first provider wins; pingora would otherwise install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let clock = Clock::system();
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
+    let metrics =
+        Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
     let (hashing, worker) = HashingPool::new();
     let configuration = load(&options.path, &clock, &metrics, &hashing)?;
     let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
@@ -133,15 +135,20 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn load(path: &Path, clock: &Clock, metrics: &Arc<Metrics>, hashing: &HashingPool) -> Result<Configuration, ServeError> {
+fn load(
+    path: &Path,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    hashing: &HashingPool,
+) -> Result<Configuration, ServeError> {
     let services = Services {
         clock: clock.clone(),
         environment: &|name| std::env::var(name).ok(),
         metrics: metrics.clone(),
         hashing: hashing.clone(),
     };
-    let configuration =
-        Configuration::load(path, &services, None).map_err(|rejected| ServeError::Configuration(Box::new(rejected)))?;
+    let configuration = Configuration::load(path, &services, None)
+        .map_err(|rejected| ServeError::Configuration(Box::new(rejected)))?;
     for problem in configuration.warnings.sorted() {
         warn!("{problem}");
     }
@@ -179,7 +186,13 @@ fn run(
     let mut server = Server::new_with_opt_and_conf(None, server_configuration(options.threads));
     server.bootstrap();
     let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
-    let proxy = Arc::new(http_proxy(&server.configuration, edge));
+    let mut proxy = http_proxy(&server.configuration, edge);
+    let mut http = HttpServerOptions::default();
+    // CONNECT is refused like any method that a route does not take, and not by the library in its own words.
+    http.allow_connect_method_proxying = true;
+    http.h2_idle_timeout = Some(shared.configuration.load().gateway.limits.idle_timeout);
+    proxy.server_options = Some(http);
+    let proxy = Arc::new(proxy);
     server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads: options.threads });
     server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
     server.add_service(UpkeepService { shared: shared.clone(), reloader: Some(reloader) });
@@ -207,7 +220,12 @@ struct UpkeepService {
 
 #[async_trait]
 impl Service for UpkeepService {
-    async fn start_service(&mut self, _descriptors: Option<ListenFds>, _shutdown: ShutdownWatch, _per_socket: usize) {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
         let Some(reloader) = self.reloader.take() else {
             error!("upkeep was started twice");
             return;

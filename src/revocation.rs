@@ -5,7 +5,9 @@ use crate::authn::{Reason, revocable::Revocable};
 pub struct Revocations;
 impl Revocations {
     /// Stub.
-    pub fn confirm(&self, _: &Revocable) -> Result<(), Reason> { Ok(()) }
+    pub fn confirm(&self, _: &Revocable) -> Result<(), Reason> {
+        Ok(())
+    }
 }
 /// Stub.
 #[derive(Clone, Debug, serde::Deserialize, schemars::JsonSchema, PartialEq)]

@@ -7,23 +7,44 @@ use std::sync::Arc;
 pub struct ClaimPath(String);
 impl ClaimPath {
     /// Stub.
-    pub fn parse(text: &str) -> Option<Self> { Some(Self(text.into())) }
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self(text.into()))
+    }
 }
 /// Stub.
 #[derive(Debug)]
-pub struct Method { name: Arc<str> }
+pub struct Method {
+    name: Arc<str>,
+}
 /// Stub.
 #[derive(Clone, Debug, serde::Deserialize, schemars::JsonSchema, PartialEq)]
-pub struct Config { }
+pub struct Config {}
 impl Method {
     /// Stub.
-    pub fn compile(_: Arc<str>, _: &Located<Config>, _: &Arc<[ClaimPath]>, _: Option<&Arc<Method>>, _: &Metrics, _: &mut Loading<'_>) -> Option<Arc<Self>> { None }
+    pub fn compile(
+        _: Arc<str>,
+        _: &Located<Config>,
+        _: &Arc<[ClaimPath]>,
+        _: Option<&Arc<Method>>,
+        _: &Metrics,
+        _: &mut Loading<'_>,
+    ) -> Option<Arc<Self>> {
+        None
+    }
     /// Stub.
-    pub fn name(&self) -> &Arc<str> { &self.name }
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
     /// Stub.
-    pub fn forwards_credential(&self) -> bool { false }
+    pub fn forwards_credential(&self) -> bool {
+        false
+    }
     /// Stub.
-    pub fn remembered(&self, _: Token<'_>) -> Option<Arc<Identity>> { None }
+    pub fn remembered(&self, _: Token<'_>) -> Option<Arc<Identity>> {
+        None
+    }
     /// Stub.
-    pub async fn attempt(&self, _: Token<'_>, _: u64) -> Attempt { Attempt::Absent }
+    pub async fn attempt(&self, _: Token<'_>, _: u64) -> Attempt {
+        Attempt::Absent
+    }
 }

@@ -21,7 +21,11 @@ pub(super) fn execute(arguments: &CheckArguments) -> Output {
     match load(file) {
         Ok(configuration) => {
             let routes = configuration.gateway.routes.iter().count();
-            let complaint = if configuration.warnings.is_empty() { String::new() } else { report(&configuration.warnings) };
+            let complaint = if configuration.warnings.is_empty() {
+                String::new()
+            } else {
+                report(&configuration.warnings)
+            };
             let text = format!("{} is good: {routes} routes", file.config.display());
             Output { text, complaint, status: Status::Success }
         }

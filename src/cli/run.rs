@@ -28,7 +28,8 @@ pub(super) fn execute(arguments: &RunArguments) -> Output {
     let RunArguments { file, threads, drain, log_level } = arguments;
     telemetry::log::start(*log_level, Clock::system());
     let processors = std::thread::available_parallelism();
-    let threads = threads.map_or_else(|| processors.map_or(1, std::num::NonZeroUsize::get), std::num::NonZeroUsize::get);
+    let threads = threads
+        .map_or_else(|| processors.map_or(1, std::num::NonZeroUsize::get), std::num::NonZeroUsize::get);
     let options = ServeOptions { path: file.config.clone(), threads, drain: drain.duration() };
     match serve(&options) {
         Ok(()) => Output::default(),

@@ -6,8 +6,6 @@ mod names;
 mod routes;
 mod upstreams;
 
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
 use super::document::{Document, LimitsEntry};
@@ -52,18 +50,22 @@ pub(super) fn compile(
         routes,
     } = &**document;
     if **version != 1 {
-        loading.error(version.place(), format!("this is version {} of the file format", **version)).hint("this Portcullis reads version 1");
+        loading
+            .error(version.place(), format!("this is version {} of the file format", **version))
+            .hint("this Portcullis reads version 1");
     }
     let listeners = listeners::compile(document, loading);
     let admin = listeners::compile_admin(admin.as_ref(), loading);
     let before = previous.map(|previous| &*previous.gateway);
-    let tls = tls.as_ref().map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
+    let tls = tls
+        .as_ref()
+        .map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
     let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
     let limits = compile_limits(limits);
     let identity_headers = headers::compile(identity.as_ref(), loading);
     let methods = auth::compile(auth, identity_headers.as_ref(), services, before, loading);
     let upstreams = upstreams::compile(upstreams, &services.metrics, before, loading);
-    let mut uses = Uses::new(auth, document.upstreams.iter().map(|(name, _)| name));
+    let mut uses = Uses::new(auth.names(), document.upstreams.names());
     let routes = routes::compile(routes, &methods, &upstreams, &mut uses, services, loading);
     uses.report_unused(loading);
     let gateway = Gateway {
@@ -89,7 +91,9 @@ fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_
         match network {
             Ok(network) => networks.push(network.trunc()),
             Err(_) => {
-                loading.error(entry.place(), "this is no network").hint("write `10.0.0.0/8`, `fd00::/8` or a single address");
+                loading
+                    .error(entry.place(), "this is no network")
+                    .hint("write `10.0.0.0/8`, `fd00::/8` or a single address");
             }
         }
     }
@@ -128,6 +132,7 @@ fn compile_limits(entry: &LimitsEntry) -> Limits {
 /// A name beside what it compiled into; `None` when that failed, which has been reported.
 type Named<T> = (Located<String>, Option<T>);
 
-fn find<'a, T>(list: &'a [Named<Arc<T>>], name: &str) -> Option<Option<&'a Arc<T>>> {
-    list.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.as_ref())
+/// What `name` compiled into; nothing when there is no such name or it could not be compiled, both of which are reported.
+fn find<'a, T>(list: &'a [Named<T>], name: &str) -> Option<&'a T> {
+    list.iter().find(|(known, _)| **known == *name).and_then(|(_, value)| value.as_ref())
 }

@@ -49,7 +49,7 @@ pub struct Document {
     #[serde(default)]
     pub limits: LimitsEntry,
     /// Where requests go.
-    pub upstreams: Entries<UpstreamEntry>,
+    pub upstreams: Entries<Located<UpstreamEntry>>,
     /// What is matched, who may, and where it goes.
     pub routes: Located<Vec<Located<RouteEntry>>>,
 }

@@ -51,7 +51,7 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr:
 
 /// Compiles `listen`.
 pub(super) fn compile(document: &Document, loading: &mut Loading<'_>) -> Vec<Listener> {
-    if document.listen.is_empty() {
+    if document.listen.is_empty() && !loading.problems.has_errors() {
         loading
             .error(document.listen.place(), "at least one address must stand here")
             .hint("such as `- { address: \"0.0.0.0:8443\", tls: true }`");
@@ -59,7 +59,8 @@ pub(super) fn compile(document: &Document, loading: &mut Loading<'_>) -> Vec<Lis
     let mut listeners: Vec<Listener> = Vec::new();
     for entry in document.listen.iter() {
         let Some(listener) = compile_one(entry, loading) else { continue };
-        let taken = listeners.iter().any(|other| other.address == listener.address && listener.address.port() != 0);
+        let taken =
+            listeners.iter().any(|other| other.address == listener.address && listener.address.port() != 0);
         if taken {
             loading.error(entry.address.place(), "this address is listened on twice");
         }
@@ -90,7 +91,10 @@ fn compile_one(entry: &Located<ListenEntry>, loading: &mut Loading<'_>) -> Optio
             return None;
         }
         _ => {
-            loading.error(entry.place(), "only one of `tls`, `redirect` and `plaintext` can be spoken on an address");
+            loading.error(
+                entry.place(),
+                "only one of `tls`, `redirect` and `plaintext` can be spoken on an address",
+            );
             return None;
         }
     };
@@ -105,7 +109,10 @@ pub(super) fn compile_admin(entry: Option<&Located<AdminEntry>>, loading: &mut L
     if token.is_none() && !address.ip().is_loopback() {
         loading
             .problems
-            .warning(address.place(), "metrics are served on an address that others may reach, and revocations are not")
+            .warning(
+                address.place(),
+                "metrics are served on an address that others may reach, and revocations are not",
+            )
             .hint("without a `token`, revocations can be read and written on a loopback address only");
     }
     Admin { address: **address, token }

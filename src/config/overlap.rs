@@ -22,7 +22,10 @@ pub(super) fn check(entries: &[Entry<'_>], loading: &mut Loading<'_>) {
         let group = same.entry((&entry.pattern.host, &entry.pattern.path)).or_default();
         if let Some(other) = group.iter().find(|other| shares_a_method(&other.pattern, &entry.pattern)) {
             loading
-                .error(entry.route.matches.path.place(), format!("this matches the same requests as the route `{}`", *other.route.name))
+                .error(
+                    entry.route.matches.path.place(),
+                    format!("this matches the same requests as the route `{}`", *other.route.name),
+                )
                 .hint(format!(
                     "it stands in line {}: change the path, the host or the methods of one of them",
                     other.route.matches.path.place().line()
@@ -45,14 +48,20 @@ fn shares_a_method(left: &Pattern, right: &Pattern) -> bool {
 /// A public `/**` beside guarded routes answers for every misspelt path of theirs.
 fn warn_about_wide_public_routes(entries: &[Entry<'_>], loading: &mut Loading<'_>) {
     let has_guarded = |host: &HostPattern| {
-        entries.iter().any(|entry| !entry.public && (entry.pattern.host == *host || *host == HostPattern::Any))
+        entries
+            .iter()
+            .any(|entry| !entry.public && (entry.pattern.host == *host || *host == HostPattern::Any))
     };
     for entry in entries {
-        let everything = entry.pattern.path.segments.is_empty() && entry.pattern.path.tail == Tail::Everything;
+        let everything =
+            entry.pattern.path.segments.is_empty() && entry.pattern.path.tail == Tail::Everything;
         if entry.public && everything && has_guarded(&entry.pattern.host) {
             loading
                 .problems
-                .warning(entry.route.matches.path.place(), "this public route takes every path that no other route takes")
+                .warning(
+                    entry.route.matches.path.place(),
+                    "this public route takes every path that no other route takes",
+                )
                 .hint("a misspelt path of a guarded route ends here: match the public paths by name");
         }
     }

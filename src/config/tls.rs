@@ -72,7 +72,11 @@ impl ClientAuth {
 const SELF_SIGNED: &str = "self-signed";
 
 /// Compiles `tls`. A self-signed certificate is kept from `previous` as long as its names stay the same.
-pub(super) fn compile(entry: &Located<TlsEntry>, previous: Option<&Tls>, loading: &mut Loading<'_>) -> Option<Tls> {
+pub(super) fn compile(
+    entry: &Located<TlsEntry>,
+    previous: Option<&Tls>,
+    loading: &mut Loading<'_>,
+) -> Option<Tls> {
     let TlsEntry { certificates, self_signed, min_version, client_auth } = &**entry;
     let mut compiled: Vec<Certificate> =
         certificates.iter().filter_map(|certificate| read_certificate(certificate, loading)).collect();
@@ -139,7 +143,10 @@ fn read_certificate(entry: &Located<CertificateEntry>, loading: &mut Loading<'_>
     Some(Certificate { label, names: facts.names, key: Arc::new(key), expires: facts.expires })
 }
 
-fn read_certificates(name: &Located<PathBuf>, loading: &mut Loading<'_>) -> Option<Vec<CertificateDer<'static>>> {
+fn read_certificates(
+    name: &Located<PathBuf>,
+    loading: &mut Loading<'_>,
+) -> Option<Vec<CertificateDer<'static>>> {
     let pem = loading.file(name)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match chain {
@@ -191,7 +198,9 @@ fn self_signed_certificate(
     loading: &mut Loading<'_>,
 ) -> Option<Certificate> {
     if names.is_empty() {
-        loading.error(names.place(), "at least one name must stand here").hint("such as `[localhost, 127.0.0.1]`");
+        loading
+            .error(names.place(), "at least one name must stand here")
+            .hint("such as `[localhost, 127.0.0.1]`");
         return None;
     }
     loading
@@ -201,12 +210,16 @@ fn self_signed_certificate(
     let wanted: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let mut before = previous.into_iter().flat_map(|tls| &tls.certificates);
     let now = loading.clock.unix_seconds();
-    if let Some(same) = before.find(|other| other.label == SELF_SIGNED && other.names == wanted && other.expires > now) {
+    if let Some(same) =
+        before.find(|other| other.label == SELF_SIGNED && other.names == wanted && other.expires > now)
+    {
         return Some(same.clone());
     }
     let made = rcgen::generate_simple_self_signed(wanted.clone());
     let Ok(rcgen::CertifiedKey { cert, signing_key }) = made else {
-        loading.error(names.place(), "a certificate cannot be made for these names").hint("use host names and addresses");
+        loading
+            .error(names.place(), "a certificate cannot be made for these names")
+            .hint("use host names and addresses");
         return None;
     };
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));

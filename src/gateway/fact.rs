@@ -58,7 +58,11 @@ const LONGEST_VALUE: usize = 4096;
 impl Fact {
     /// The value for a caller; `None` leaves the field out. A value that would not arrive unchanged is left out too: no
     /// claim can end a line or be taken for two.
-    pub fn value(self, identity: Option<&Identity>, certificate: Option<&ClientCertificate>) -> Option<HeaderValue> {
+    pub fn value(
+        self,
+        identity: Option<&Identity>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Option<HeaderValue> {
         let text = match self {
             Self::Auth => identity?.auth.to_string(),
             Self::CertificateNames => {

@@ -97,8 +97,15 @@ impl Guard {
     pub async fn identify(&self, request: &Request<'_>, now: u64) -> Result<Known, Rejected> {
         if request.connection().transport == Transport::Plaintext {
             // What came in the clear may be known to others by now; it is not looked at, let alone accepted.
-            let reason = if credential::is_present(request) { Reason::CredentialOnPlaintext } else { Reason::NoCredential };
-            return Err(Rejected { refusal: Refusal::TlsRequired, ..self.rejected(reason, Sent::Nothing, None) });
+            let reason = if credential::is_present(request) {
+                Reason::CredentialOnPlaintext
+            } else {
+                Reason::NoCredential
+            };
+            return Err(Rejected {
+                refusal: Refusal::TlsRequired,
+                ..self.rejected(reason, Sent::Nothing, None)
+            });
         }
         match credential::find(request, self.accepted) {
             Found::Absent => Err(self.rejected(Reason::NoCredential, Sent::Nothing, None)),
@@ -119,7 +126,9 @@ impl Guard {
             let strip = (!method.forwards_credential()).then_some(location);
             match method.attempt(key, now) {
                 Attempt::Absent => {}
-                Attempt::Failed(reason) => return Err(self.rejected(reason, Sent::Other(strip), Some(method.name()))),
+                Attempt::Failed(reason) => {
+                    return Err(self.rejected(reason, Sent::Other(strip), Some(method.name())));
+                }
                 Attempt::Verified(identity) => return Ok(Known { identity, strip }),
             }
         }
@@ -139,7 +148,9 @@ impl Guard {
             }
             match method.attempt(pair).await {
                 Attempt::Absent => {}
-                Attempt::Failed(reason) => return Err(self.rejected(reason, Sent::Other(strip), Some(method.name()))),
+                Attempt::Failed(reason) => {
+                    return Err(self.rejected(reason, Sent::Other(strip), Some(method.name())));
+                }
                 Attempt::Verified(identity) => return Ok(Known { identity, strip }),
             }
         }
@@ -165,7 +176,9 @@ impl Guard {
             };
             match attempt {
                 Attempt::Absent => {}
-                Attempt::Failed(reason) => return Err(self.rejected(reason, Sent::Token(strip), Some(method.name()))),
+                Attempt::Failed(reason) => {
+                    return Err(self.rejected(reason, Sent::Token(strip), Some(method.name())));
+                }
                 Attempt::Verified(identity) => return Ok(Known { identity, strip }),
             }
         }
@@ -175,7 +188,10 @@ impl Guard {
     /// Refuses a caller whose credential was verified, because it was revoked or that cannot be told.
     pub(super) fn refused(&self, reason: Reason, known: &Known) -> Rejected {
         let sent = Sent::of(known);
-        Rejected { identity: Some(known.identity.clone()), ..self.rejected(reason, sent, Some(&known.identity.auth)) }
+        Rejected {
+            identity: Some(known.identity.clone()),
+            ..self.rejected(reason, sent, Some(&known.identity.auth))
+        }
     }
 
     /// Refuses a caller that lacks something.

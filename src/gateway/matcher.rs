@@ -15,7 +15,7 @@ use super::requirement::Methods;
 use super::route::Route;
 use crate::request::Request;
 use crate::request::target::Segments;
-pub use pattern::{HostPattern, Pattern, PathPattern, PatternError, Segment, Tail};
+pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 
 /// All routes.
 #[derive(Debug, Default)]
@@ -100,7 +100,12 @@ impl RouteTable {
         }
     }
 
-    fn find_by_suffix<'t>(&'t self, host: &str, segments: &Segments<'_>, search: &mut Search<'_, 't>) -> Option<&'t Arc<Route>> {
+    fn find_by_suffix<'t>(
+        &'t self,
+        host: &str,
+        segments: &Segments<'_>,
+        search: &mut Search<'_, 't>,
+    ) -> Option<&'t Arc<Route>> {
         if self.wildcard_hosts.is_empty() {
             return None;
         }

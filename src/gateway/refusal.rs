@@ -172,7 +172,9 @@ impl Refusal {
             Self::RequestTimeout => "The request took too long to arrive",
             Self::TlsRequired => "This needs an encrypted connection",
             Self::Unauthenticated(Unauthenticated { code, .. }) => match code {
-                Code::CredentialInQuery => "A credential in the query is never read: send it in a header field",
+                Code::CredentialInQuery => {
+                    "A credential in the query is never read: send it in a header field"
+                }
                 Code::Expired => "The credential has expired",
                 Code::Invalid => "The credential is not valid",
                 Code::Malformed => "The credential is not well formed",

@@ -59,6 +59,10 @@ impl Route {
 
 impl std::fmt::Debug for Route {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Route").field("name", &self.name).field("pattern", &self.pattern).finish_non_exhaustive()
+        formatter
+            .debug_struct("Route")
+            .field("name", &self.name)
+            .field("pattern", &self.pattern)
+            .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,12 @@ pub(super) struct AdminService {
 
 #[async_trait]
 impl Service for AdminService {
-    async fn start_service(&mut self, _descriptors: Option<ListenFds>, shutdown: ShutdownWatch, _per_socket: usize) {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
         let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
         let app = Arc::new(HttpServer::new_app(AdminApp { shared: self.shared.clone() }));
         loop {
@@ -58,13 +63,19 @@ impl ServeHttp for AdminApp {
         let path = request.uri.path().to_owned();
         let reading = matches!(request.method, Method::GET | Method::HEAD);
         match path.as_str() {
-            "/metrics" if reading => text(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render()),
+            "/metrics" if reading => {
+                text(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render())
+            }
             "/healthz" if reading => text(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
             "/readyz" if reading => match readiness::of(&self.shared) {
                 Ok(()) => text(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
-                Err(waiting) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes()),
+                Err(waiting) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes())
+                }
             },
-            "/metrics" | "/healthz" | "/readyz" => text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new()),
+            "/metrics" | "/healthz" | "/readyz" => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new())
+            }
             _ => text(StatusCode::NOT_FOUND, "text/plain", Vec::new()),
         }
     }

@@ -34,8 +34,13 @@ impl Answer {
         let status = refusal.status();
         let code = refusal.code();
         let kind = format!("urn:portcullis:problem:{code}");
-        let document =
-            ProblemDocument { r#type: &kind, title: refusal.title(), status: status.as_u16(), code, request_id };
+        let document = ProblemDocument {
+            r#type: &kind,
+            title: refusal.title(),
+            status: status.as_u16(),
+            code,
+            request_id,
+        };
         // Strings and a number always serialize.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut fields = vec![
@@ -47,7 +52,8 @@ impl Answer {
         }
         match refusal {
             Refusal::Unauthenticated(Unauthenticated { challenges, code: _ }) => {
-                fields.extend(challenges.iter().map(|challenge| (header::WWW_AUTHENTICATE, challenge.clone())));
+                fields
+                    .extend(challenges.iter().map(|challenge| (header::WWW_AUTHENTICATE, challenge.clone())));
             }
             Refusal::Forbidden(Some(challenge)) => fields.push((header::WWW_AUTHENTICATE, challenge.clone())),
             Refusal::MethodNotAllowed(allow) => fields.push((header::ALLOW, allow.clone())),
@@ -98,16 +104,19 @@ impl Answer {
     /// The answer as HTTP/1.1 bytes, for a request that never reached the library. It closes the connection.
     pub(super) fn to_http1(&self) -> Vec<u8> {
         let Self { status, fields, body } = self;
-        let mut bytes = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
+        let mut bytes =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())
+                .into_bytes();
         for (name, value) in fields {
             bytes.extend_from_slice(name.as_str().as_bytes());
             bytes.extend_from_slice(b": ");
             bytes.extend_from_slice(value.as_bytes());
             bytes.extend_from_slice(b"\r\n");
         }
-        bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(
+            format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes(),
+        );
         bytes.extend_from_slice(body);
         bytes
     }
 }
-

@@ -18,7 +18,7 @@ use pingora::{Error, ErrorType, Result};
 use super::answer::Answer;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
-use super::forward::{Preparation, client_address, is_trusted};
+use super::forward::{self, Preparation, client_address, is_trusted};
 use super::peer::{self, Need};
 use super::request_id::{self, REQUEST_ID};
 use super::shared::Shared;
@@ -60,6 +60,7 @@ impl ProxyHttp for Edge {
         match self.decide(session, exchange, &facts).await {
             Ok(admission) => {
                 exchange.verdict = Verdict::Admitted(admission);
+                forward::remove_hop_by_hop(session.req_header_mut());
                 Ok(false)
             }
             Err(refused) => {
@@ -108,10 +109,11 @@ impl ProxyHttp for Edge {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let others = exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
-            Destination::Echo => 0,
-            Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
-        });
+        let others =
+            exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
+                Destination::Echo => 0,
+                Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
+            });
         error.set_retry(others > 0);
         error
     }
@@ -146,7 +148,10 @@ impl ProxyHttp for Edge {
         if let Some(piece) = body {
             exchange.received += piece.len() as u64;
             if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
-                return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is larger than the policy allows"));
+                return Err(Error::explain(
+                    ErrorType::HTTPStatus(413),
+                    "the body is larger than the policy allows",
+                ));
             }
         }
         Ok(())
@@ -190,7 +195,12 @@ impl ProxyHttp for Edge {
         Ok(None)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
         failure::answer(session, error, exchange).await
     }
 
@@ -230,7 +240,7 @@ impl Edge {
         }
         exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
         let sent = request.headers.get(REQUEST_ID).filter(|_| is_trusted(peer, &gateway.trusted_proxies));
-        exchange.request_id = sent.and_then(request_id::accept).unwrap_or_else(request_id::new);
+        exchange.request_id = sent.and_then(request_id::accept).unwrap_or_else(request_id::fresh);
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));
@@ -255,7 +265,11 @@ impl Edge {
         let parts = Parts {
             method: head.method.as_str(),
             target: head.raw_path(),
-            authority: if head.version == Version::HTTP_2 { head.uri.authority().map(|it| it.as_str()) } else { None },
+            authority: if head.version == Version::HTTP_2 {
+                head.uri.authority().map(http::uri::Authority::as_str)
+            } else {
+                None
+            },
             headers: &head.headers,
             connection: &facts.connection,
         };
@@ -272,7 +286,9 @@ impl Edge {
             return refuse(Refusal::Misdirected);
         }
         match announced_length(&head.headers) {
-            Ok(Some(length)) if length > gateway.limits.request_body_bytes => return refuse(Refusal::BodyTooLarge),
+            Ok(Some(length)) if length > gateway.limits.request_body_bytes => {
+                return refuse(Refusal::BodyTooLarge);
+            }
             Ok(_) => {}
             Err(malformed) => return refuse(Refusal::Malformed(malformed)),
         }
@@ -314,7 +330,8 @@ impl Edge {
 /// Whether a credential that was good when its request began still is, by the policy of now.
 fn is_good(shared: &Shared, identity: &crate::authn::Identity) -> bool {
     let gateway = &shared.configuration.load().gateway;
-    identity.validity.check(shared.clock.unix_seconds()).is_ok() && gateway.revocations.confirm(&identity.revocable).is_ok()
+    identity.validity.check(shared.clock.unix_seconds()).is_ok()
+        && gateway.revocations.confirm(&identity.revocable).is_ok()
 }
 
 /// Over HTTP/2 the library has read the head already; what HTTP/1 is refused for is refused here as well.

@@ -50,10 +50,14 @@ impl Fault {
     fn of(error: &Error) -> Self {
         match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(413), _) => Self::BodyTooLarge,
-            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Downstream) => Self::ClientTimeout,
+            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Downstream) => {
+                Self::ClientTimeout
+            }
             (_, ErrorSource::Downstream) => Self::Client,
             (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Self::ConnectTimeout,
-            (ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError, _) => Self::Tls,
+            (ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError, _) => {
+                Self::Tls
+            }
             (
                 ErrorType::ConnectRefused
                 | ErrorType::ConnectNoRoute
@@ -64,9 +68,10 @@ impl Fault {
                 _,
             ) => Self::Connect,
             (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Self::Timeout,
-            (ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError, ErrorSource::Upstream) => {
-                Self::Reset
-            }
+            (
+                ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError,
+                ErrorSource::Upstream,
+            ) => Self::Reset,
             (_, ErrorSource::Upstream) => Self::Protocol,
             (_, ErrorSource::Internal | ErrorSource::Unset) => Self::Internal,
         }
@@ -89,7 +94,9 @@ impl Fault {
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
             Self::Client => None,
             Self::ClientTimeout => Some(Refusal::RequestTimeout),
-            Self::Internal | Self::Connect | Self::Tls | Self::Reset | Self::Protocol => Some(Refusal::UpstreamFailed),
+            Self::Internal | Self::Connect | Self::Tls | Self::Reset | Self::Protocol => {
+                Some(Refusal::UpstreamFailed)
+            }
             Self::ConnectTimeout | Self::Timeout => Some(Refusal::UpstreamTimedOut),
         }
     }

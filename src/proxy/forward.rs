@@ -16,7 +16,7 @@ use super::request_id::REQUEST_ID;
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
-use crate::request::{Connection, Transport, normal_header_name};
+use crate::request::{Connection, Transport, list, normal_header_name};
 
 /// Everything that a request is prepared with.
 pub(super) struct Preparation<'a> {
@@ -33,13 +33,29 @@ const OURS_BY_PREFIX: [&str; 4] = ["x-auth-", "x-forwarded-", "x-original-", "x-
 /// Names that only the gateway may set, or that some upstreams take for another method, address or proxy than the
 /// request has. `proxy` becomes `HTTP_PROXY` in CGI (httpoxy).
 const OURS: [&str; 12] = [
-    "forwarded", "proxy", "true-client-ip", "x-client-cert", "x-client-ip", "x-cluster-client-ip", "x-host",
-    "x-http-method", "x-http-method-override", "x-method-override", "x-real-ip", "x-request-id",
+    "forwarded",
+    "proxy",
+    "true-client-ip",
+    "x-client-cert",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+    "x-request-id",
 ];
 
 /// Names that a trusted proxy may set and that are passed on from it, in exactly this spelling.
-const FROM_TRUSTED: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto"];
+const FROM_TRUSTED: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+];
 
 impl Preparation<'_> {
     /// Turns a copy of the client's request into the one that goes upstream.
@@ -59,7 +75,8 @@ impl Preparation<'_> {
     }
 
     fn remove_ours(&self, request: &mut RequestHeader) {
-        let ours: Vec<HeaderName> = request.headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
+        let ours: Vec<HeaderName> =
+            request.headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
         for name in ours {
             request.remove_header(&name);
         }
@@ -70,7 +87,11 @@ impl Preparation<'_> {
         let normal = &*normal;
         OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
             || OURS.contains(&normal)
-            || self.identity_headers.fields.iter().any(|(field, _)| normal_header_name(field.as_str()) == normal)
+            || self
+                .identity_headers
+                .fields
+                .iter()
+                .any(|(field, _)| normal_header_name(field.as_str()) == normal)
     }
 
     fn remove_credential(&self, request: &mut RequestHeader) {
@@ -93,8 +114,11 @@ impl Preparation<'_> {
         };
         let rewritten = format!("{}{query}", route.upstream_path(path));
         let mut parts = request.uri.clone().into_parts();
-        parts.path_and_query = Some(rewritten.parse().map_err(|_| internal("the rewritten path is not usable"))?);
-        request.set_uri(http::Uri::from_parts(parts).map_err(|_| internal("the rewritten target is not usable"))?);
+        parts.path_and_query =
+            Some(rewritten.parse().map_err(|_| internal("the rewritten path is not usable"))?);
+        request.set_uri(
+            http::Uri::from_parts(parts).map_err(|_| internal("the rewritten target is not usable"))?,
+        );
         Ok(())
     }
 
@@ -117,7 +141,10 @@ impl Preparation<'_> {
             None => element,
         };
         request.insert_header("Forwarded", elements)?;
-        request.insert_header("X-Forwarded-Proto", proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)))?;
+        request.insert_header(
+            "X-Forwarded-Proto",
+            proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)),
+        )?;
         if let Some(host) = host.or_else(|| own_host.and_then(|host| HeaderValue::try_from(host).ok())) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
@@ -136,6 +163,32 @@ impl Preparation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes the fields that a `Connection` option names, and the options themselves (RFC 9110 §7.6.1). It is done before
+/// anything of ours is written, so that no option can take one of our fields away again.
+pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
+    let options: Vec<Vec<u8>> = request
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(list)
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect();
+    let (known, named): (Vec<_>, Vec<_>) = options
+        .into_iter()
+        .partition(|option| matches!(option.as_slice(), b"close" | b"keep-alive" | b"upgrade"));
+    if named.is_empty() {
+        return;
+    }
+    for name in named.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
+        request.remove_header(&name);
+    }
+    request.remove_header(&header::CONNECTION);
+    if !known.is_empty() {
+        // These are three fixed words with commas between.
+        let _ = request.insert_header(header::CONNECTION, known.join(&b", "[..]));
     }
 }
 
@@ -164,7 +217,8 @@ impl Forwarding {
             let first = values.next()?;
             values.next().is_none().then(|| first.clone())
         };
-        let others = FROM_TRUSTED.iter().filter(|name| matches!(**name, "x-forwarded-port" | "x-forwarded-prefix"));
+        let others =
+            FROM_TRUSTED.iter().filter(|name| matches!(**name, "x-forwarded-port" | "x-forwarded-prefix"));
         Self {
             addresses: joined("x-forwarded-for"),
             elements: joined("forwarded"),
@@ -219,6 +273,7 @@ fn host_of(request: &RequestHeader) -> Option<String> {
     host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).map(str::to_owned)
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "the library's results carry boxed errors")]
 fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
 }

@@ -59,11 +59,18 @@ pub(super) struct ListenService {
 
 #[async_trait]
 impl Service for ListenService {
-    async fn start_service(&mut self, _descriptors: Option<ListenFds>, _shutdown: ShutdownWatch, _per_socket: usize) {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
         let mut loops = Vec::new();
         for BoundListener { socket, kind } in self.listeners.drain(..) {
             match TcpListener::from_std(socket) {
-                Ok(socket) => loops.push(tokio::spawn(accept(self.shared.clone(), self.proxy.clone(), socket, kind))),
+                Ok(socket) => {
+                    loops.push(tokio::spawn(accept(self.shared.clone(), self.proxy.clone(), socket, kind)));
+                }
                 Err(error) => error!("a listening socket cannot be used: {error}"),
             }
         }

@@ -26,7 +26,12 @@ pub(super) enum Need {
 const STREAMS: usize = 100;
 
 /// The peer for `target` at `address`.
-pub(super) fn for_target(target: &Target, address: SocketAddr, timeouts: Timeouts, need: Need) -> Box<HttpPeer> {
+pub(super) fn for_target(
+    target: &Target,
+    address: SocketAddr,
+    timeouts: Timeouts,
+    need: Need,
+) -> Box<HttpPeer> {
     let tls = target.protocol == Protocol::Https;
     // An empty name would switch verification off; a target always has a host.
     let name = if tls { target.server_name().to_owned() } else { String::new() };

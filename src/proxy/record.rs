@@ -65,7 +65,14 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
 }
 
 /// Records a request that was refused before the library saw it.
-pub(super) fn refused_early(shared: &Shared, client: std::net::IpAddr, status: u16, reason: &str, request_id: &str, began_at: u64) {
+pub(super) fn refused_early(
+    shared: &Shared,
+    client: std::net::IpAddr,
+    status: u16,
+    reason: &str,
+    request_id: &str,
+    began_at: u64,
+) {
     shared.no_route.answered("other", status);
     shared.access_log.write(&Entry {
         time: &rfc3339_millis(began_at),
@@ -94,7 +101,9 @@ impl<'a> Outcome<'a> {
     fn of(exchange: &'a Exchange) -> Self {
         let verdict = &exchange.verdict;
         match verdict {
-            Verdict::Open => Self { verdict, result: "refused", reason: "aborted", auth: None, identity: None },
+            Verdict::Open => {
+                Self { verdict, result: "refused", reason: "aborted", auth: None, identity: None }
+            }
             Verdict::Redirected => {
                 Self { verdict, result: "redirected", reason: Reason::Ok.label(), auth: None, identity: None }
             }
@@ -154,7 +163,8 @@ fn looks_like_a_credential(segment: &str) -> bool {
     let token = segment.starts_with("eyJ") && segment.contains('.');
     let letters = segment.bytes().filter(u8::is_ascii_alphabetic).count();
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    let mixed = segment.bytes().any(|byte| byte.is_ascii_uppercase()) && segment.bytes().any(|byte| byte.is_ascii_lowercase());
+    let mixed = segment.bytes().any(|byte| byte.is_ascii_uppercase())
+        && segment.bytes().any(|byte| byte.is_ascii_lowercase());
     let random = segment.len() >= KEY_LENGTH && mixed && digits > 2 && letters + digits + 4 >= segment.len();
     segment.starts_with("pcl_") || token || random
 }

@@ -97,7 +97,8 @@ impl Reloader {
 
 /// What only a restart can change is said by name.
 fn warn_about_fixed_parts(before: &Configuration, now: &Configuration) {
-    let fixed = [("listen", before.listeners != now.listeners), ("admin", before.admin.address != now.admin.address)];
+    let fixed =
+        [("listen", before.listeners != now.listeners), ("admin", before.admin.address != now.admin.address)];
     for (name, changed) in fixed {
         if changed {
             warn!("`{name}` has changed, which needs a restart: the old one stays");

@@ -11,7 +11,7 @@ pub(super) const REQUEST_ID: &str = "X-Request-Id";
 const LONGEST: usize = 128;
 
 /// A new identifier: unique, and not guessable from another process's. It is no secret.
-pub(super) fn new() -> String {
+pub(super) fn fresh() -> String {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let process = PROCESS.get_or_init(|| {
@@ -27,6 +27,8 @@ pub(super) fn new() -> String {
 /// The identifier that a trusted proxy sent, if it is a sane one.
 pub(super) fn accept(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
-    let sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@');
+    let sane = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@')
+    };
     (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(sane)).then(|| text.to_owned())
 }

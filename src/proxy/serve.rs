@@ -24,6 +24,7 @@ use super::{record, request_id};
 use crate::config::listeners::ListenerKind;
 use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
+use crate::gateway::requirement::Methods;
 use crate::request::head::{HeadError, HeadLimits};
 use crate::request::{self, Connection};
 
@@ -60,7 +61,12 @@ pub(super) async fn connection(
     }
 }
 
-async fn handshake(shared: &Shared, stream: TcpStream, peer: SocketAddr, within: Duration) -> Option<Downstream> {
+async fn handshake(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    within: Duration,
+) -> Option<Downstream> {
     let config = shared.tls.as_ref()?.config();
     let Ok(Ok(stream)) = timeout(within, TlsAcceptor::from(config).accept(stream)).await else {
         shared.metrics.handshakes("failure", "none").inc();
@@ -106,6 +112,10 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
             HeadOutcome::Refused(HeadError::TooLarge) => {
                 return refuse(shared, &mut downstream, &Refusal::HeadTooLarge).await;
             }
+            HeadOutcome::Refused(HeadError::Tunnel) => {
+                let refusal = Refusal::MethodNotAllowed(Methods::usual().allow());
+                return refuse(shared, &mut downstream, &refusal).await;
+            }
             HeadOutcome::TimedOut => return refuse(shared, &mut downstream, &Refusal::RequestTimeout).await,
             HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
         }
@@ -127,7 +137,7 @@ fn head_limits(limits: &Limits) -> HeadLimits {
 
 /// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
 async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
-    let request_id = request_id::new();
+    let request_id = request_id::fresh();
     let answer = Answer::new(refusal, &request_id).to_http1();
     let client = downstream.facts().connection.peer;
     let began_at = shared.clock.unix_millis();

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs as provider;
-use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, StoresServerSessions, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, ProducesTickets, ResolvesServerCert, StoresServerSessions, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
@@ -51,7 +53,10 @@ impl TlsState {
         let (ticketer, storage) = if tls.client_auth.accepts_sessions_of(&before.client_auth) {
             (before.config.ticketer.clone(), before.config.session_storage.clone())
         } else {
-            (new_ticketer()?, rustls::server::ServerSessionMemoryCache::new(SESSIONS) as Arc<dyn StoresServerSessions>)
+            (
+                new_ticketer()?,
+                rustls::server::ServerSessionMemoryCache::new(SESSIONS) as Arc<dyn StoresServerSessions>,
+            )
         };
         self.0.store(Arc::new(Snapshot::new(tls, ticketer, storage)?));
         Ok(())
@@ -94,7 +99,8 @@ impl Snapshot {
             ClientAuth::On { roots, required, fingerprint: _ } => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), crypto);
                 let verifier = if *required { verifier } else { verifier.allow_unauthenticated() };
-                builder.with_client_cert_verifier(verifier.build().map_err(|error| TlsError(error.to_string()))?)
+                builder
+                    .with_client_cert_verifier(verifier.build().map_err(|error| TlsError(error.to_string()))?)
             }
         };
         let mut config = builder.with_cert_resolver(names.clone());

@@ -13,6 +13,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::entries::{ENTRIES_MARKER, KEPT_MARKER};
 use super::fault::{Fault, NodeId, article_list, key_hint};
 use super::located::{self, Located, MARKER};
 use super::tree::{Node, Tree};
@@ -232,6 +233,12 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
     ) -> Result<V::Value, Fault<'t>> {
         if name == MARKER {
             visitor.visit_seq(LocatedParts { reader: self, next: 0 })
+        } else if name == ENTRIES_MARKER && matches!(&self.tree.node, Node::Mapping(_)) {
+            visitor.visit_map(Entries { with_skipped: true, ..Entries::new(self, None)? })
+        } else if name == ENTRIES_MARKER {
+            Err(self.expected("a mapping"))
+        } else if name == KEPT_MARKER && self.reading.is_skipped(self.tree) {
+            visitor.visit_none()
         } else if name == SECRET_MARKER && !matches!(&self.tree.node, Node::Text(raw) if is_reference(raw)) {
             Err(self
                 .fault("a secret cannot stand in this file")
@@ -349,6 +356,8 @@ struct Entries<'t, 'r> {
     rest: std::slice::Iter<'t, (Tree, Tree)>,
     seen: HashSet<&'t str>,
     value: Option<&'t Tree>,
+    /// Whether entries that were taken out are handed over too.
+    with_skipped: bool,
     reading: &'r Reading<'t>,
 }
 
@@ -365,7 +374,13 @@ impl<'t, 'r> Entries<'t, 'r> {
                 reading.skipped.borrow_mut().insert(NodeId::of(value));
             }
         }
-        Ok(Self { rest: entries(reader.tree).iter(), seen: HashSet::new(), value: None, reading })
+        Ok(Self {
+            rest: entries(reader.tree).iter(),
+            seen: HashSet::new(),
+            value: None,
+            with_skipped: false,
+            reading,
+        })
     }
 }
 
@@ -375,7 +390,7 @@ impl<'t> MapAccess<'t> for Entries<'t, '_> {
     fn next_key_seed<S: DeserializeSeed<'t>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault<'t>> {
         for (key, value) in self.rest.by_ref() {
             let first = matches!(&key.node, Node::Text(name) if self.seen.insert(name));
-            if !first || self.reading.is_skipped(value) {
+            if !first || (!self.with_skipped && self.reading.is_skipped(value)) {
                 continue;
             }
             self.value = Some(value);

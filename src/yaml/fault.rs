@@ -84,7 +84,10 @@ impl<'t> Fault<'t> {
     pub(super) fn missing_field(&self) -> Option<(&'t Tree, &'static str)> {
         match self.kind {
             Kind::MissingField(name) => self.tree.map(|tree| (tree, name)),
-            Kind::NotSupportedYet(_) | Kind::Other(_) | Kind::UnknownField { .. } | Kind::UnknownVariant { .. } => None,
+            Kind::NotSupportedYet(_)
+            | Kind::Other(_)
+            | Kind::UnknownField { .. }
+            | Kind::UnknownVariant { .. } => None,
         }
     }
 

@@ -23,7 +23,8 @@ pub(super) fn compile(
     for (name, entry) in entries.iter() {
         names::check(name, loading);
         let label: Arc<str> = name.as_str().into();
-        let before = previous.and_then(|previous| previous.methods.iter().find(|method| **method.name() == *label));
+        let before =
+            previous.and_then(|previous| previous.methods.iter().find(|method| **method.name() == *label));
         let method = match entry {
             AuthEntry::ApiKey(config) => api_key::Method::compile(&label, config, &services.metrics, loading)
                 .map(|method| Authenticator::ApiKey(Arc::new(method))),
@@ -40,7 +41,8 @@ pub(super) fn compile(
                     Some(Authenticator::Jwt(before)) => Some(before),
                     Some(Authenticator::ApiKey(_) | Authenticator::Basic(_)) | None => None,
                 };
-                jwt::Method::compile(label, config, &claims, before, &services.metrics, loading).map(Authenticator::Jwt)
+                jwt::Method::compile(label, config, &claims, before, &services.metrics, loading)
+                    .map(Authenticator::Jwt)
             }
         };
         compiled.push((name.clone(), method));

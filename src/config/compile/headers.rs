@@ -26,13 +26,38 @@ const FACTS: [(&str, Fact); 8] = [
 
 /// Fields that mean something else: an identity in them would change what the request is.
 const TAKEN: [&str; 26] = [
-    "accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type",
-    "cookie", "date", "expect", "forwarded", "host", "keep-alive", "origin", "proxy", "proxy-authorization",
-    "proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade", "via", "x-forwarded-for",
-    "x-forwarded-host", "x-forwarded-proto",
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 
-pub(super) fn compile(entry: Option<&Located<IdentityEntry>>, loading: &mut Loading<'_>) -> Option<IdentityHeaders> {
+pub(super) fn compile(
+    entry: Option<&Located<IdentityEntry>>,
+    loading: &mut Loading<'_>,
+) -> Option<IdentityHeaders> {
     let Some(entry) = entry else {
         let fields = DEFAULT_FIELDS.map(|(name, fact)| (HeaderName::from_static(name), fact));
         return Some(IdentityHeaders { fields: fields.into(), claims: Arc::default() });
@@ -47,7 +72,8 @@ pub(super) fn compile(entry: Option<&Located<IdentityEntry>>, loading: &mut Load
             fields.push((field, fact));
         }
     }
-    (loading.problems.error_count() == errors_before).then(|| IdentityHeaders { fields, claims: claims.into() })
+    (loading.problems.error_count() == errors_before)
+        .then(|| IdentityHeaders { fields, claims: claims.into() })
 }
 
 fn compile_name(
@@ -61,7 +87,9 @@ fn compile_name(
     };
     let normal = normal_header_name(field.as_str());
     if TAKEN.contains(&&*normal) {
-        loading.error(name.place(), format!("`{}` has a meaning of its own", **name)).hint("choose a name such as `X-Auth-Subject`");
+        loading
+            .error(name.place(), format!("`{}` has a meaning of its own", **name))
+            .hint("choose a name such as `X-Auth-Subject`");
         return None;
     }
     if let Some((other, _)) = fields.iter().find(|(other, _)| normal_header_name(other.as_str()) == normal) {
@@ -73,13 +101,19 @@ fn compile_name(
     Some(field)
 }
 
-fn compile_fact(value: &Located<String>, claims: &mut Vec<ClaimPath>, loading: &mut Loading<'_>) -> Option<Fact> {
+fn compile_fact(
+    value: &Located<String>,
+    claims: &mut Vec<ClaimPath>,
+    loading: &mut Loading<'_>,
+) -> Option<Fact> {
     if let Some((_, fact)) = FACTS.iter().find(|(name, _)| *name == value.as_str()) {
         return Some(*fact);
     }
     if let Some(path) = value.strip_prefix("claims.") {
         let Some(path) = ClaimPath::parse(path) else {
-            loading.error(value.place(), "this names no claim").hint("such as `claims.email` or `claims.realm_access.roles`");
+            loading
+                .error(value.place(), "this names no claim")
+                .hint("such as `claims.email` or `claims.realm_access.roles`");
             return None;
         };
         claims.push(path);
@@ -87,7 +121,8 @@ fn compile_fact(value: &Located<String>, claims: &mut Vec<ClaimPath>, loading: &
     }
     let names: Vec<&str> = FACTS.iter().map(|(name, _)| *name).collect();
     let suggestion = nearest(value, names.iter().copied());
-    let problem = loading.error(value.place(), format!("nothing called `{}` is known about a caller", **value));
+    let problem =
+        loading.error(value.place(), format!("nothing called `{}` is known about a caller", **value));
     match suggestion {
         Some(suggestion) => problem.hint(format!("did you mean `{suggestion}`?")),
         None => problem.hint(format!("known are {} and `claims.NAME`", names.join(", "))),

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::config::document::AuthEntry;
 use crate::loading::Loading;
 use crate::problem::{Place, nearest};
-use crate::yaml::{Entries, Located};
+use crate::yaml::Located;
 
 /// Which names were used.
 pub(super) struct Uses {
@@ -17,11 +16,11 @@ pub(super) struct Uses {
 
 impl Uses {
     pub(super) fn new<'a>(
-        methods: &Entries<AuthEntry>,
+        methods: impl Iterator<Item = &'a Located<String>>,
         upstreams: impl Iterator<Item = &'a Located<String>>,
     ) -> Self {
         Self {
-            methods: methods.iter().map(|(name, _)| name.clone()).collect(),
+            methods: methods.cloned().collect(),
             upstreams: upstreams.cloned().collect(),
             used_methods: HashSet::new(),
             used_upstreams: HashSet::new(),
@@ -44,13 +43,21 @@ impl Uses {
     pub(super) fn report_unused(&self, loading: &mut Loading<'_>) {
         for (names, used) in [(&self.methods, &self.used_methods), (&self.upstreams, &self.used_upstreams)] {
             for name in names.iter().filter(|name| !used.contains(name.as_str())) {
-                loading.error(name.place(), format!("no route uses `{}`", **name)).hint("use it in a route or remove it");
+                loading
+                    .error(name.place(), format!("no route uses `{}`", **name))
+                    .hint("use it in a route or remove it");
             }
         }
     }
 }
 
-fn report_undefined(name: &str, defined: &[Located<String>], section: &str, place: &Place, loading: &mut Loading<'_>) {
+fn report_undefined(
+    name: &str,
+    defined: &[Located<String>],
+    section: &str,
+    place: &Place,
+    loading: &mut Loading<'_>,
+) {
     if defined.iter().any(|known| **known == *name) {
         return;
     }

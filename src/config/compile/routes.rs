@@ -8,11 +8,12 @@ use crate::authn::Authenticator;
 use crate::authn::identity::Words;
 use crate::config::Services;
 use crate::config::document::{
-    AuthReference, EncodedSlashes, MatchEntry, ModeEntry, NameList, RequirementEntry, RewriteEntry, RouteEntry,
+    AuthReference, EncodedSlashes, MatchEntry, ModeEntry, NameList, RequirementEntry, RewriteEntry,
+    RouteEntry,
 };
 use crate::config::overlap;
 use crate::gateway::guard::{Guard, Rule};
-use crate::gateway::matcher::{HostPattern, PathPattern, Pattern, PatternError, Segment};
+use crate::gateway::matcher::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 use crate::gateway::requirement::{Methods, Requirement, USUAL_METHODS};
 use crate::gateway::route::{Access, Mode, Route};
 use crate::gateway::upstream::Upstream;
@@ -28,7 +29,7 @@ pub(super) fn compile(
     services: &Services<'_>,
     loading: &mut Loading<'_>,
 ) -> Vec<Arc<Route>> {
-    if entries.is_empty() {
+    if entries.is_empty() && !loading.problems.has_errors() {
         loading.error(entries.place(), "at least one route must stand here");
     }
     let mut routes = Vec::with_capacity(entries.len());
@@ -38,16 +39,20 @@ pub(super) fn compile(
         let RouteEntry { name, matches, auth, allow, upstream, rewrite, encoded_slashes, mode } = &**entry;
         names::check(name, loading);
         if let Some(line) = seen.insert(name, name.place().line()) {
-            loading.error(name.place(), format!("the route `{}` is given twice", **name)).hint(format!("the first one is in line {line}"));
+            loading
+                .error(name.place(), format!("the route `{}` is given twice", **name))
+                .hint(format!("the first one is in line {line}"));
         }
         uses.upstream(upstream, upstream.place(), loading);
         let pattern = compile_pattern(matches, loading);
-        let access = compile_access(entry, auth.as_ref(), allow.as_ref(), pattern.as_ref(), methods, uses, loading);
+        let access =
+            compile_access(entry, auth.as_ref(), allow.as_ref(), pattern.as_ref(), methods, uses, loading);
         let Some(pattern) = pattern else { continue };
-        let strip_segments = rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
+        let strip_segments =
+            rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
         let public = matches!(access, Some(Access::Public(_)));
         patterns.push(overlap::Entry { route: entry, pattern: pattern.clone(), public });
-        let (Some(access), Some(Some(upstream))) = (access, find(upstreams, upstream)) else { continue };
+        let (Some(access), Some(upstream)) = (access, find(upstreams, upstream)) else { continue };
         routes.push(Arc::new(Route {
             name: name.as_str().into(),
             pattern,
@@ -82,7 +87,9 @@ fn compile_pattern(entry: &MatchEntry, loading: &mut Loading<'_>) -> Option<Patt
 
 fn compile_method_list(list: &Located<Vec<Located<String>>>, loading: &mut Loading<'_>) -> Methods {
     if list.is_empty() {
-        loading.error(list.place(), "at least one method must stand here").hint("leave `methods` out to match all of them");
+        loading
+            .error(list.place(), "at least one method must stand here")
+            .hint("leave `methods` out to match all of them");
     }
     for name in list.iter() {
         check_method(name, name.place(), loading);
@@ -91,11 +98,17 @@ fn compile_method_list(list: &Located<Vec<Located<String>>>, loading: &mut Loadi
 }
 
 fn check_method(name: &str, place: &Place, loading: &mut Loading<'_>) {
-    let token = !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    let token = !name.is_empty()
+        && name.len() <= 32
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
     if matches!(name, "CONNECT" | "TRACE") {
-        loading.error(place, format!("{name} is never passed on")).hint("it makes a tunnel or echoes credentials");
+        loading
+            .error(place, format!("{name} is never passed on"))
+            .hint("it makes a tunnel or echoes credentials");
     } else if !token {
-        loading.error(place, "this is no method").hint("such as GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
+        loading
+            .error(place, "this is no method")
+            .hint("such as GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
     } else if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
         loading
             .error(place, format!("methods are case-sensitive: `{name}` would match nothing"))
@@ -123,7 +136,10 @@ fn compile_access(
         AuthReference::Public => {
             if let Some(allow) = allow {
                 loading
-                    .error(allow.place(), "`allow` says what a caller needs, and a public route knows no caller")
+                    .error(
+                        allow.place(),
+                        "`allow` says what a caller needs, and a public route knows no caller",
+                    )
                     .hint("limit the methods with `match: { methods: […] }`, or remove `allow`");
             }
             return Some(Access::Public(matched.unwrap_or_else(Methods::usual)));
@@ -143,9 +159,9 @@ fn compile_access(
             loading.error(place, format!("`{name}` is listed twice"));
         }
         seen.push(name);
-        match methods.iter().find(|(known, _)| **known == *name) {
-            Some((_, Some(method))) => authenticators.push(method.clone()),
-            Some((_, None)) | None => complete = false,
+        match find(methods, name) {
+            Some(method) => authenticators.push(method.clone()),
+            None => complete = false,
         }
     }
     let rules = compile_rules(allow, matched, loading);
@@ -158,10 +174,15 @@ fn compile_rules(
     loading: &mut Loading<'_>,
 ) -> Vec<Rule> {
     let Some(allow) = allow else {
-        return vec![Rule { methods: matched.unwrap_or_else(Methods::usual), requirement: Requirement::default() }];
+        return vec![Rule {
+            methods: matched.unwrap_or_else(Methods::usual),
+            requirement: Requirement::default(),
+        }];
     };
     if allow.is_empty() {
-        loading.error(allow.place(), "`allow` lists no method, so nobody could use this route").hint("remove it, or list methods");
+        loading
+            .error(allow.place(), "`allow` lists no method, so nobody could use this route")
+            .hint("remove it, or list methods");
     }
     let mut seen: Vec<String> = Vec::new();
     let mut rules = Vec::new();
@@ -176,7 +197,9 @@ fn compile_rules(
         for name in key.split(',').map(str::trim) {
             check_method(name, key.place(), loading);
             if seen.iter().any(|other| other == name) {
-                loading.error(key.place(), format!("{name} is listed twice")).hint("each method has one rule");
+                loading
+                    .error(key.place(), format!("{name} is listed twice"))
+                    .hint("each method has one rule");
             }
             if matched.as_ref().is_some_and(|matched| !matched.contains(name)) {
                 loading
@@ -202,12 +225,19 @@ fn compile_rules(
 fn compile_requirement(entry: &RequirementEntry, loading: &mut Loading<'_>) -> Requirement {
     let RequirementEntry { scopes, roles } = entry;
     // RFC 6749 §3.3: visible ASCII without the quote and the backslash.
-    let scope_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b','));
+    let scope_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b','))
+    };
     for scope in scopes.iter().filter(|scope| !scope_token(scope)) {
-        loading.error(scope.place(), "this is no scope").hint("visible ASCII characters without quotes, commas and backslashes");
+        loading
+            .error(scope.place(), "this is no scope")
+            .hint("visible ASCII characters without quotes, commas and backslashes");
     }
     for role in roles.iter().filter(|role| Words::new([role.as_str()]).is_empty()) {
-        loading.error(role.place(), "this is no role").hint("text without white space, commas and control characters");
+        loading
+            .error(role.place(), "this is no role")
+            .hint("text without white space, commas and control characters");
     }
     Requirement {
         scopes: Words::new(scopes.iter().map(|scope| scope.as_str())),
@@ -219,9 +249,19 @@ fn compile_requirement(entry: &RequirementEntry, loading: &mut Loading<'_>) -> R
 fn compile_rewrite(entry: &RewriteEntry, path: &PathPattern, loading: &mut Loading<'_>) -> Option<usize> {
     let RewriteEntry { strip_prefix } = entry;
     let prefix = match PathPattern::parse(strip_prefix) {
-        Ok(prefix) if prefix.segments.iter().all(|segment| matches!(segment, Segment::Literal(text) if !text.is_empty())) => prefix,
+        Ok(prefix)
+            if prefix.tail == Tail::End
+                && prefix
+                    .segments
+                    .iter()
+                    .all(|segment| matches!(segment, Segment::Literal(text) if !text.is_empty())) =>
+        {
+            prefix
+        }
         Ok(_) | Err(_) => {
-            loading.error(strip_prefix.place(), "this is no prefix of a path").hint("such as `/v1`: whole segments, no wildcards");
+            loading
+                .error(strip_prefix.place(), "this is no prefix of a path")
+                .hint("such as `/v1`: whole segments, no wildcards");
             return None;
         }
     };

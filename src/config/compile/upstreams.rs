@@ -19,10 +19,11 @@ use crate::yaml::{Entries, Located};
 
 const ECHO: &str = "builtin:echo";
 
-const NO_TARGET: &str = "write `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear";
+const NO_TARGET: &str =
+    "write `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear";
 
 pub(super) fn compile(
-    entries: &Entries<UpstreamEntry>,
+    entries: &Entries<Located<UpstreamEntry>>,
     metrics: &Metrics,
     previous: Option<&Gateway>,
     loading: &mut Loading<'_>,
@@ -30,14 +31,20 @@ pub(super) fn compile(
     let mut compiled = Vec::with_capacity(entries.len());
     for (name, entry) in entries.iter() {
         names::check(name, loading);
-        let parts = match entry {
-            UpstreamEntry::Short(text) if text == ECHO => Some((Destination::Echo, timeouts(&TimeoutsEntry::default()))),
-            UpstreamEntry::Short(text) => target(text, name.place(), &Arc::default(), loading)
-                .map(|target| (Destination::Targets(Targets::new(vec![target])), timeouts(&TimeoutsEntry::default()))),
+        let parts = match &**entry {
+            UpstreamEntry::Short(text) if text == ECHO => {
+                Some((Destination::Echo, timeouts(&TimeoutsEntry::default())))
+            }
+            UpstreamEntry::Short(text) => {
+                target(text, entry.place(), &Arc::default(), loading).map(|target| {
+                    (Destination::Targets(Targets::new(vec![target])), timeouts(&TimeoutsEntry::default()))
+                })
+            }
             UpstreamEntry::Full(settings) => compile_full(settings, loading),
         };
         let upstream = parts.map(|(destination, timeouts)| {
-            let before = previous.and_then(|previous| previous.upstreams.iter().find(|other| *other.name == **name));
+            let before =
+                previous.and_then(|previous| previous.upstreams.iter().find(|other| *other.name == **name));
             if let Some(before) = before {
                 take_over_addresses(&before.destination, &destination);
             }
@@ -64,7 +71,7 @@ fn take_over_addresses(before: &Destination, now: &Destination) {
 fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Option<(Destination, Timeouts)> {
     let UpstreamSettings { targets, timeouts: timeouts_entry, tls } = settings;
     let upstream_tls = tls.as_ref().map(|tls| compile_tls(tls, loading)).unwrap_or_default();
-    if targets.is_empty() {
+    if targets.is_empty() && !loading.problems.has_errors() {
         loading.error(targets.place(), "at least one target must stand here").hint(NO_TARGET);
     }
     let compiled: Vec<Target> =
@@ -73,7 +80,9 @@ fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Optio
         && !compiled.is_empty()
         && compiled.iter().all(|target| target.protocol != Protocol::Https)
     {
-        loading.error(tls.place(), "`tls` is set, and no target is `https`").hint("remove it or change a target");
+        loading
+            .error(tls.place(), "`tls` is set, and no target is `https`")
+            .hint("remove it or change a target");
     }
     (!compiled.is_empty()).then(|| (Destination::Targets(Targets::new(compiled)), timeouts(timeouts_entry)))
 }
@@ -104,7 +113,9 @@ fn compile_tls(entry: &Located<UpstreamTlsEntry>, loading: &mut Loading<'_>) -> 
     if let Some(name) = server_name
         && !is_server_name(name)
     {
-        loading.error(name.place(), "this is not the name of a server").hint("such as `orders.internal`, without a port");
+        loading
+            .error(name.place(), "this is not the name of a server")
+            .hint("such as `orders.internal`, without a port");
     }
     let server_name = server_name.as_ref().map(|name| name.to_ascii_lowercase());
     Arc::new(UpstreamTls { authorities, server_name })

@@ -66,10 +66,14 @@ impl<'de> Visitor<'de> for AuthVisitor {
             names.push(name);
         }
         if names.is_empty() {
-            return Err(A::Error::custom("at least one method must stand here; `public` says that anyone may"));
+            return Err(A::Error::custom(
+                "at least one method must stand here; `public` says that anyone may",
+            ));
         }
         if names.iter().any(|name| **name == "public") {
-            return Err(A::Error::custom("`public` stands alone: beside a method it would make the method pointless"));
+            return Err(A::Error::custom(
+                "`public` stands alone: beside a method it would make the method pointless",
+            ));
         }
         Ok(AuthReference::Methods(NameList::Several(names)))
     }

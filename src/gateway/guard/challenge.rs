@@ -22,7 +22,9 @@ const REALM: &str = "portcullis";
 impl Challenges {
     pub(super) fn new(authenticators: &[Authenticator]) -> Self {
         let plain = list(authenticators, &format!("Bearer realm=\"{REALM}\""));
-        let error = format!("Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{INVALID_TOKEN}\"");
+        let error = format!(
+            "Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{INVALID_TOKEN}\""
+        );
         Self { plain, invalid_token: list(authenticators, &error) }
     }
 

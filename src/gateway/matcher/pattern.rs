@@ -70,8 +70,10 @@ impl HostPattern {
     /// # Errors
     /// Anything else, with a hint.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        const NO_HOST: PatternError =
-            PatternError { what: "this is not a host", hint: "write `api.example.com` or `*.example.com`, without a port" };
+        const NO_HOST: PatternError = PatternError {
+            what: "this is not a host",
+            hint: "write `api.example.com` or `*.example.com`, without a port",
+        };
         let (name, wildcard) = match text.strip_prefix("*.") {
             Some(name) => (name, true),
             None => (text, false),
@@ -95,12 +97,18 @@ impl PathPattern {
     /// Anything else, with a hint.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.contains('?') {
-            return Err(PatternError { what: "a path pattern has no query", hint: "routes are matched by path only" });
+            return Err(PatternError {
+                what: "a path pattern has no query",
+                hint: "routes are matched by path only",
+            });
         }
         let (body, tail) = match text.strip_suffix("/**") {
             Some(body) => (body, Tail::Everything),
             None => (text, Tail::End),
         };
+        if tail == Tail::Everything && body.ends_with('/') {
+            return Err(PatternError { what: "this path has an empty segment", hint: "everything is `/**`" });
+        }
         if body.is_empty() && tail == Tail::Everything {
             return Ok(Self { segments: Vec::new(), tail });
         }
@@ -170,19 +178,28 @@ mod tests {
         ] {
             assert_eq!(HostPattern::parse(text).unwrap().to_string(), shown);
         }
-        for text in ["", "*", "*example.com", "a.*.com", "api.example.com:443", "https://a", "*.[::1]", "a b"] {
+        for text in ["", "*", "*example.com", "a.*.com", "api.example.com:443", "https://a", "*.[::1]", "a b"]
+        {
             assert!(HostPattern::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn paths() {
-        for (text, shown) in
-            [("/", "/"), ("/**", "/**"), ("/a/b", "/a/b"), ("/a/", "/a/"), ("/a/*/c/**", "/a/*/c/**"), ("/%61", "/a"), ("/*", "/*")]
-        {
+        for (text, shown) in [
+            ("/", "/"),
+            ("/**", "/**"),
+            ("/a/b", "/a/b"),
+            ("/a/", "/a/"),
+            ("/a/*/c/**", "/a/*/c/**"),
+            ("/%61", "/a"),
+            ("/*", "/*"),
+        ] {
             assert_eq!(PathPattern::parse(text).unwrap().to_string(), shown);
         }
-        for text in ["", "a", "/a**", "/a/b*", "/**/a", "/a//b", "/a/../b", "/a?x", "/a%2fb", "/a b", "//**", "/**/**"] {
+        for text in [
+            "", "a", "/a**", "/a/b*", "/**/a", "/a//b", "/a/../b", "/a?x", "/a%2fb", "/a b", "//**", "/**/**",
+        ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }
     }

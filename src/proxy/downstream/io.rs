@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Buf;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
@@ -29,7 +29,11 @@ const RECORD: usize = 16 << 10;
 const CLOSING: Duration = Duration::from_secs(5);
 
 impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -62,7 +66,12 @@ impl AsyncWrite for Transport {
 
 impl Downstream {
     /// Hands over at most `most` bytes, from what was received before or from the connection.
-    fn hand_over(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>, most: u64) -> Poll<io::Result<usize>> {
+    fn hand_over(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
         let room = buffer.remaining().min(usize::try_from(most).unwrap_or(usize::MAX));
         if !self.inbound.is_empty() {
             let count = room.min(self.inbound.len());
@@ -121,11 +130,16 @@ fn poll_read_buf(
 }
 
 impl AsyncRead for Downstream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             match this.mode {
-                Mode::Hold => return this.hold(context),
+                Mode::Upgrade if this.facts.is_upgraded() => this.mode = Mode::Open,
+                Mode::Hold | Mode::Upgrade => return this.hold(context),
                 Mode::Head { rest: 0, then } => {
                     this.mode = match then {
                         Body::Chunked => Mode::Open,
@@ -153,8 +167,6 @@ impl AsyncRead for Downstream {
                     }
                     return this.hand_over(context, buffer, u64::MAX).map_ok(|_| ());
                 }
-                Mode::Upgrade if this.facts.is_upgraded() => this.mode = Mode::Open,
-                Mode::Upgrade => return this.hold(context),
             }
         }
     }

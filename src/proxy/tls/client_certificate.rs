@@ -12,7 +12,9 @@ pub(in crate::proxy) fn read(der: &[u8]) -> Option<ClientCertificate> {
     let names = certificate.subject_alternative_name().ok().flatten();
     let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
     let alternative_names = names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
+            Some((*text).to_owned())
+        }
         GeneralName::IPAddress(bytes) => ip_address(bytes),
         _ => None,
     });
@@ -30,7 +32,10 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
             .iter()
             .map(|attribute| {
                 let kind = attribute.attr_type().to_id_string();
-                let kind = SHORT_NAMES.iter().find(|(oid, _)| *oid == kind).map_or(kind.as_str(), |(_, short)| short);
+                let kind = SHORT_NAMES
+                    .iter()
+                    .find(|(oid, _)| *oid == kind)
+                    .map_or(kind.as_str(), |(_, short)| short);
                 format!("{kind}={}", escape(attribute.as_str().unwrap_or_default()))
             })
             .collect();
