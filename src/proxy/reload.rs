@@ -70,7 +70,7 @@ impl Reloader {
             Err(rejected) => {
                 self.shared.metrics.reload_successful.set(0);
                 for problem in rejected.problems.sorted() {
-                    error!("the configuration is refused, the old one stays: {problem}");
+                    error!("reload refused, the old configuration stays: {problem}");
                 }
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
@@ -85,12 +85,12 @@ impl Reloader {
             && let Err(error) = state.replace(tls)
         {
             self.shared.metrics.reload_successful.set(0);
-            error!("the configuration is refused, the old one stays: {error}");
+            error!("reload refused, the old configuration stays: {error}");
             return before.files.iter().cloned().collect();
         }
         let files = configuration.files.iter().cloned().collect();
         self.shared.accept(configuration);
-        info!("the configuration has been reloaded");
+        info!("reloaded {}", self.path.display());
         files
     }
 }
