@@ -129,8 +129,8 @@ impl Client {
 
     /// Opens a connection for HTTP/2 frames written by hand. The preface and the settings have been sent.
     pub async fn frames(&self) -> Frames {
-        let (stream, _) = self.stream(&["h2"]).await.unwrap_or_else(|failure| panic!("{failure}"));
-        Frames::open(stream).await
+        let (stream, tls) = self.stream(&["h2"]).await.unwrap_or_else(|failure| panic!("{failure}"));
+        Frames::open(Connection::new(stream, tls, self.clone())).await
     }
 
     /// Opens a WebSocket, or hands back the answer that was not a 101.

@@ -26,10 +26,8 @@ pub fn within_time<T>(
 ) -> impl Future<Output = T> {
     let (caller, what) = (Location::caller(), what.into());
     async move {
-        match tokio::time::timeout(limit, future).await {
-            Ok(value) => value,
-            Err(_) => panic!("{caller}: waited {limit:?} in vain for {what}"),
-        }
+        let value = tokio::time::timeout(limit, future).await;
+        value.unwrap_or_else(|_| panic!("{caller}: waited {limit:?} in vain for {what}"))
     }
 }
 

@@ -81,11 +81,6 @@ pub const RELOAD_REFUSED: &str = "reload refused";
 struct Files(TempDir);
 
 impl Gateway {
-    /// Starts a gateway with this `gateway.yaml` and nothing else; see [`Gateway::builder`].
-    pub async fn start(yaml: &str) -> Self {
-        Self::builder(yaml).start().await
-    }
-
     /// Prepares a gateway with this `gateway.yaml`. Common indentation is taken away, `{placeholders}` are filled with
     /// [`GatewayBuilder::with`], and of `version`, `listen`, `admin` and `tls` those that the text does not have are put
     /// in front of it: one TLS listener, and the certificate `server.crt` of [`Authority::shared`] for `localhost`,
@@ -274,6 +269,11 @@ impl Gateway {
         };
         let found = tokio::time::timeout(DEADLINE, found).await;
         found.unwrap_or_else(|_| panic!("waited in vain for {name}{labels:?}; it is {last:?}"))
+    }
+
+    /// Waits until the counters of `name` with these labels add up to `count`.
+    pub async fn wait_for_count(&self, name: &str, labels: &[(&str, &str)], count: u32) {
+        self.wait_for_metric(name, labels, |value| (value - f64::from(count)).abs() < 0.5).await;
     }
 
     fn listener(&self, at: usize, wanted: impl Fn(ListenerKind) -> bool) -> SocketAddr {

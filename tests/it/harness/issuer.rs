@@ -1,4 +1,4 @@
-//! An OpenID provider as far as a gateway sees one: a discovery document, a key set, and tokens. It counts what is
+//! An `OpenID` provider as far as a gateway sees one: a discovery document, a key set, and tokens. It counts what is
 //! fetched, so that a test can say how often, and misbehaves in all the ways that providers do.
 
 mod key;
@@ -46,7 +46,7 @@ pub enum Serving {
 /// What tokens are issued for unless a test says otherwise.
 pub const AUDIENCE: &str = "https://api.example.com";
 
-/// Where the discovery document is (OpenID Connect Discovery section 4).
+/// Where the discovery document is (`OpenID` Connect Discovery section 4).
 pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
 /// Where the key set is.
@@ -103,12 +103,12 @@ impl Issuer {
 
     /// Serves the key set like this from now on.
     pub fn serve_keys(&self, serving: &Serving) {
-        self.server.answer(JWKS_PATH, self.answer(self.jwks().to_string(), serving));
+        self.server.answer(JWKS_PATH, Self::answer(self.jwks().to_string(), serving));
     }
 
     /// Serves the discovery document like this from now on.
     pub fn serve_discovery_like(&self, serving: &Serving) {
-        self.server.answer(DISCOVERY_PATH, self.answer(self.discovery().to_string(), serving));
+        self.server.answer(DISCOVERY_PATH, Self::answer(self.discovery().to_string(), serving));
     }
 
     /// Refuses connections from now on.
@@ -146,7 +146,7 @@ impl Issuer {
 
     /// A token that is good for five minutes, to be changed before it is signed: `issuer.token().sign()`.
     pub fn token(&self) -> Token {
-        Token::new(&self.url(), self.key())
+        Token::new(&self.url(), &self.key())
     }
 
     /// How often this path was asked for.
@@ -164,7 +164,7 @@ impl Issuer {
         (self.server.requests().len(), self.server.connections())
     }
 
-    fn answer(&self, document: String, serving: &Serving) -> Answer {
+    fn answer(document: String, serving: &Serving) -> Answer {
         let json = |text: String| Answer::ok(text).header("Content-Type", "application/json");
         match serving {
             Serving::Properly => json(document),

@@ -30,11 +30,7 @@ pub fn assert_problem(response: &Response, status: u16, code: &str) {
 /// Fails the test when an answer tells what the gateway is made of or what stands behind it.
 #[track_caller]
 pub fn assert_reveals_nothing(response: &Response) {
-    let mut text = response.body.escape_ascii().to_string();
-    for (name, value) in response.headers.iter() {
-        text += &format!("\n{name}: {}", value.escape_ascii());
-    }
-    let text = text.to_ascii_lowercase();
+    let text = format!("{:?}\n{}", response.headers, response.body.escape_ascii()).to_ascii_lowercase();
     let telling = [
         "pingora",
         "rustls",

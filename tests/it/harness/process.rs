@@ -83,9 +83,13 @@ impl Lines {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)[first..].to_vec()
     }
 
-    /// All lines as one text.
+    /// All lines as one text; each ends with `\n`.
     pub fn text(&self) -> String {
-        self.since(0).join("\n")
+        let mut text = self.since(0).join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
     }
 
     /// Waits for a line, from the one with this number on, of which `find` makes something.
@@ -112,10 +116,9 @@ impl Lines {
                     let _ = changed.changed().await;
                 }
             };
-            match tokio::time::timeout(DEADLINE, found).await {
-                Ok(found) => found,
-                Err(_) => panic!("{caller}: waited in vain for {what} in:\n{}", self.since(first).join("\n")),
-            }
+            let found = tokio::time::timeout(DEADLINE, found).await;
+            let shown = || self.since(first).join("\n");
+            found.unwrap_or_else(|_| panic!("{caller}: waited in vain for {what} in:\n{}", shown()))
         }
     }
 }
@@ -166,8 +169,9 @@ impl Process {
     pub fn wait(&self) -> impl Future<Output = ExitStatus> {
         eventually("the end of the process", || {
             let status = self.ended()?;
-            let read =
-                |readers: &mut Vec<thread::JoinHandle<()>>| readers.iter().all(|each| each.is_finished());
+            let read = |readers: &mut Vec<thread::JoinHandle<()>>| {
+                readers.iter().all(thread::JoinHandle::is_finished)
+            };
             read(&mut self.readers.lock().unwrap()).then_some(status)
         })
     }
@@ -181,7 +185,7 @@ impl Process {
         }
         // Something that it started might still hold its output open: that is not worth waiting for.
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        comes_true(Duration::from_secs(1), || readers.iter().all(|each| each.is_finished()));
+        comes_true(Duration::from_secs(1), || readers.iter().all(thread::JoinHandle::is_finished));
     }
 
     /// Memory that is resident, in bytes (`VmRSS`).
@@ -242,12 +246,11 @@ impl Finished {
     }
 }
 
-/// Runs a command to its end. Lines are joined again with `\n`, and the last one ends with one too.
+/// Runs a command to its end.
 pub async fn run(command: &mut Command) -> Finished {
     let process = Process::start(command);
     let status = process.wait().await;
-    let text = |lines: &Lines| lines.since(0).iter().map(|line| format!("{line}\n")).collect();
-    Finished { status, stdout: text(&process.stdout), stderr: text(&process.stderr) }
+    Finished { status, stdout: process.stdout.text(), stderr: process.stderr.text() }
 }
 
 /// Runs the gateway's binary with these arguments, in an empty environment.

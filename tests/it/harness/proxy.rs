@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -108,7 +108,11 @@ impl FaultyProxy {
     }
 }
 
-async fn carry(client: TcpStream, server: SocketAddr, mut fault: watch::Receiver<Fault>) -> io::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    server: SocketAddr,
+    mut fault: watch::Receiver<Fault>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     // Until something passes, no connection to the server is needed.
     loop {
@@ -120,10 +124,11 @@ async fn carry(client: TcpStream, server: SocketAddr, mut fault: watch::Receiver
             Fault::None | Fault::CutAfter(_) | Fault::Delay(_) | Fault::Throttle(_) => break,
         }
     }
-    let server = TcpStream::connect(server).await?;
+    let mut server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
+    // Halves that borrow: those that own would send a FIN when they are dropped, even before a reset.
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
     let up = pass(from_client, to_server, fault.clone(), Direction::Up);
     let down = pass(from_server, to_client, fault, Direction::Down);
     // The first fault ends both directions, and with them the connection; a proper end of one leaves the other.
@@ -137,8 +142,8 @@ enum Direction {
 }
 
 async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut fault: watch::Receiver<Fault>,
     direction: Direction,
 ) -> io::Result<()> {
@@ -147,7 +152,7 @@ async fn pass(
     loop {
         let now = *fault.borrow_and_update();
         let limit = match now {
-            Fault::Reset | Fault::Refuse => return reset(&to),
+            Fault::Reset | Fault::Refuse => return reset(&from, &to),
             Fault::Garbage if direction == Direction::Down => {
                 to.write_all(GARBAGE).await?;
                 return close(to).await;
@@ -192,7 +197,7 @@ async fn pass(
                 _ = fault.changed() => {
                     since_change = 0;
                     if matches!(*fault.borrow_and_update(), Fault::Reset | Fault::Refuse) {
-                        return reset(&to);
+                        return reset(&from, &to);
                     }
                 }
                 written = to.write(rest) => rest = &rest[written?..],
@@ -211,13 +216,14 @@ async fn garbage(mut client: TcpStream) -> io::Result<()> {
 }
 
 /// Closes this direction properly and then, by failing, the whole connection.
-async fn close(mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn close(mut to: WriteHalf<'_>) -> io::Result<()> {
     to.shutdown().await?;
     Err(io::ErrorKind::ConnectionAborted.into())
 }
 
 /// Makes the end of the connection a reset, and ends it by failing.
-fn reset(to: &OwnedWriteHalf) -> io::Result<()> {
+fn reset(from: &ReadHalf<'_>, to: &WriteHalf<'_>) -> io::Result<()> {
+    from.as_ref().set_zero_linger()?;
     to.as_ref().set_zero_linger()?;
     Err(io::ErrorKind::ConnectionReset.into())
 }

@@ -92,6 +92,8 @@ impl Redis {
         let client = match self.authority {
             None => redis::Client::open(url)?,
             Some(authority) => {
+                // The crate takes the default of the process; a second call changes nothing.
+                let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
                 let root_cert = Some(authority.pem().as_bytes().to_vec());
                 redis::Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })?
             }

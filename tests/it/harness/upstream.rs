@@ -90,15 +90,18 @@ impl Upstream {
                 let number = shared.record().open(peer);
                 connections.spawn(async move {
                     let stream = match tls {
-                        None => Ok(Stream::Plain(stream)),
-                        Some(tls) => {
-                            tls.accept(stream).await.map(|stream| Stream::Tls(Box::new(stream.into())))
-                        }
+                        None => Stream::Plain(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => {
+                                shared.record().named(stream.get_ref().1.server_name());
+                                Stream::Tls(Box::new(stream.into()))
+                            }
+                            Err(error) => {
+                                return shared.record().failed_handshake(number, error.to_string());
+                            }
+                        },
                     };
-                    match stream {
-                        Ok(stream) => connection::serve(stream, number, &shared).await,
-                        Err(error) => shared.record().failed_handshake(number, error.to_string()),
-                    }
+                    connection::serve(stream, number, &shared).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
@@ -186,6 +189,11 @@ impl Upstream {
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.shared.record().open_connections()
+    }
+
+    /// The server name that each TLS connection asked for.
+    pub fn server_names(&self) -> Vec<Option<String>> {
+        self.shared.record().server_names().to_vec()
     }
 
     /// Why TLS did not come about, for each connection on which it did not.

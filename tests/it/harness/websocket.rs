@@ -140,11 +140,11 @@ fn encode(head: u8, mut payload: Vec<u8>, side: Side) -> Vec<u8> {
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(length @ ..=125), _) => bytes.push(masked | length),
         (_, Ok(length)) => {
-            bytes.push(masked | 126);
+            bytes.push(masked | 0x7e);
             bytes.extend_from_slice(&length.to_be_bytes());
         }
         _ => {
-            bytes.push(masked | 127);
+            bytes.push(masked | 0x7f);
             bytes.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }

@@ -93,7 +93,7 @@ async fn challenges_are_read_and_compared() {
     assert!(failure(|| assert_challenge(&response, "ApiKey", &[])).contains("0 challenges"));
     for (bad, expect) in [
         (r#"Bearer realm="a" error="b""#, "not a list"),
-        (r#"Bearer realm="a",  "#, "challenge"),
+        (r#"Bearer realm="a","#, "not a list"),
         (r#"Bearer realm="a, error=b"#, "open quote"),
         ("Bearer realm", "no challenge"),
         (r#"Bearer realm="a", realm="b""#, "twice"),

@@ -20,7 +20,10 @@ async fn every_fault_takes_hold_of_new_connections_and_passes_again() {
     proxy.set(Fault::Refuse).await;
     assert!(matches!(outcome().await, Err(Failure::Refused(_))));
     proxy.set(Fault::Reset).await;
-    assert!(matches!(outcome().await, Err(Failure::Unanswered(text)) if text.contains("reset")));
+    // A reset that is quick enough is one of the connection being made.
+    let reset = outcome().await.unwrap_err();
+    let (Failure::Unanswered(text) | Failure::Refused(text)) = &reset else { panic!("{reset}") };
+    assert!(text.contains("reset"), "{reset}");
     proxy.set(Fault::Garbage).await;
     assert!(matches!(outcome().await, Err(Failure::Violation(_))));
     proxy.set(Fault::CutAfter(10)).await;

@@ -142,4 +142,6 @@ async fn an_end_without_close_notify_is_told_from_a_proper_one() {
     upstream.start_again();
     let answer = client.clone().host("elsewhere.example").server_name("sni.example").get("/").await;
     assert_eq!((answer.status, upstream.requests()[2].header("host")), (200, Some("elsewhere.example")));
+    assert_eq!(upstream.server_names().pop(), Some(Some("sni.example".to_owned())));
+    assert_eq!(upstream.server_names().len(), 3);
 }

@@ -188,11 +188,18 @@ async fn events_come_when_the_test_says_so() {
     events.wait_for_subscribers(1).await;
     for text in ["one", "two"] {
         events.send(text);
-        assert_eq!(connection.piece().await.unwrap(), format!("data: {text}\n\n").as_bytes());
+        assert_eq!(connection.content_until("\n\n").await, format!("data: {text}\n\n"));
     }
+    events.send("a");
+    events.send("b");
+    assert_eq!(
+        connection.content_until("a").await + &connection.content_until("b\n").await,
+        "data: a\n\ndata: b\n"
+    );
     events.end();
+    assert_eq!(connection.piece().await.unwrap(), b"\n");
     assert_eq!(connection.piece().await, None);
-    assert_eq!(events.subscribers(), 0);
+    events.wait_for_subscribers(0).await;
     connection.write("GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await;
     events.wait_for_subscribers(1).await;
     connection.reset();

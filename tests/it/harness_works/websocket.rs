@@ -1,4 +1,4 @@
-//! WebSockets, client against upstream.
+//! The `WebSocket`, client against upstream.
 
 use crate::harness::client::Client;
 use crate::harness::deadline::eventually;

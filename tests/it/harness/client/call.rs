@@ -46,17 +46,16 @@ impl Request {
 
     /// The request in HTTP/1.1, with a `Content-Length` where the method or the body wants one.
     pub(super) fn to_http1(&self, client: &Client) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path)];
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            text += &format!("Host: {}\r\n", client.host);
+            lines.push(format!("Host: {}", client.host));
         }
-        for (name, value) in client.headers.iter().chain(&self.headers) {
-            text += &format!("{name}: {value}\r\n");
-        }
+        let fields = client.headers.iter().chain(&self.headers);
+        lines.extend(fields.map(|(name, value)| format!("{name}: {value}")));
         if !self.body.is_empty() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str()) {
-            text += &format!("Content-Length: {}\r\n", self.body.len());
+            lines.push(format!("Content-Length: {}", self.body.len()));
         }
-        let mut bytes = (text + "\r\n").into_bytes();
+        let mut bytes = (lines.join("\r\n") + "\r\n\r\n").into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
     }

@@ -20,6 +20,8 @@ pub struct Connection {
     buffer: BytesMut,
     /// The body that is being read.
     body: Option<Body>,
+    /// Content of the body that was read and not given out yet.
+    ahead: Vec<u8>,
     end: Option<End>,
 }
 
@@ -36,7 +38,7 @@ pub enum End {
 
 impl Connection {
     pub(super) fn new(stream: Stream, tls: Option<Negotiated>, client: Client) -> Self {
-        Self { stream, tls, client, buffer: BytesMut::new(), body: None, end: None }
+        Self { stream, tls, client, buffer: BytesMut::new(), body: None, ahead: Vec::new(), end: None }
     }
 
     /// What TLS agreed on; fails the test on a connection in the clear.
@@ -103,7 +105,24 @@ impl Connection {
             .unwrap_or_else(|failure| panic!("{failure}"))
     }
 
-    /// Reads the next piece of the body that [`Connection::head_to`] announced, or `None` at its end.
+    /// Reads the content of the body that [`Connection::head_to`] announced up to and including `end`: one event, one
+    /// line, one record.
+    pub async fn content_until(&mut self, end: &str) -> String {
+        let mut content = Vec::new();
+        let whole = loop {
+            if let Some(at) = content.windows(end.len()).position(|window| window == end.as_bytes()) {
+                break at + end.len();
+            }
+            match self.piece().await {
+                Some(piece) => content.extend_from_slice(&piece),
+                None => panic!("the body ended before {end:?}: {}", content.escape_ascii()),
+            }
+        };
+        self.ahead = content.split_off(whole);
+        String::from_utf8(content).expect("content of text")
+    }
+
+    /// Reads the next piece of the body that [`Connection::head_to`] announced, as it comes, or `None` at its end.
     pub async fn piece(&mut self) -> Option<Vec<u8>> {
         within("a piece of a body", self.read_piece()).await.unwrap_or_else(|failure| panic!("{failure}"))
     }
@@ -126,16 +145,22 @@ impl Connection {
         self.end.unwrap_or(End::Closed)
     }
 
-    /// Whether the other side has neither ended the connection nor sent anything that was not read yet, as far as is
-    /// known here and now.
+    /// Whether the other side has neither ended the connection nor sent anything that was not read yet, as far as the
+    /// kernel knows here and now.
     pub async fn is_idle(&mut self) -> bool {
-        let read = self.stream.read_buf(&mut self.buffer);
-        let silent = tokio::select! {
-            biased;
-            _ = read => false,
-            () = std::future::ready(()) => true,
-        };
-        silent && self.end.is_none() && self.buffer.is_empty()
+        while self.end.is_none() && self.buffer.is_empty() {
+            if !self.stream.has_news() {
+                return true;
+            }
+            // Over TLS the news may be a session ticket, which is for nobody but TLS.
+            let _ = self.stream.tcp().readable().await;
+            tokio::select! {
+                biased;
+                _ = self.fill() => {}
+                () = std::future::ready(()) => {}
+            }
+        }
+        false
     }
 
     /// Ends the connection with a TCP reset.
@@ -199,6 +224,9 @@ impl Connection {
     }
 
     async fn read_piece(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.ahead.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.ahead)));
+        }
         let Some(body) = &mut self.body else { return Ok(None) };
         let mut piece = Vec::new();
         loop {
@@ -219,7 +247,13 @@ impl Connection {
         }
     }
 
-    async fn fill(&mut self) -> Result<(), String> {
+    /// Received and not yet part of anything.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Reads at least one byte into the buffer, or says how the connection ended.
+    pub(super) async fn fill(&mut self) -> Result<(), String> {
         fill(&mut self.stream, &mut self.buffer, &mut self.end).await
     }
 
@@ -251,6 +285,7 @@ async fn fill(
     buffer: &mut BytesMut,
     end: &mut Option<End>,
 ) -> Result<(), String> {
+    buffer.reserve(16 << 10);
     let (how, text) = match stream.read_buf(buffer).await {
         Ok(0) => (End::Closed, "the connection was closed".to_owned()),
         Ok(_) => return Ok(()),

@@ -1,11 +1,10 @@
 //! HTTP/2 frame by frame (RFC 9113 section 4), for what no library would send: bad fields, wrong lengths, floods.
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Connection;
 use super::hpack::status_of;
 use crate::harness::deadline::within;
-use crate::harness::tls::Stream;
 
 /// The types of frames.
 pub mod kind {
@@ -65,14 +64,13 @@ pub enum Outcome {
 
 /// An HTTP/2 connection on which a test writes frames.
 pub struct Frames {
-    stream: Stream,
-    buffer: BytesMut,
+    connection: Connection,
 }
 
 impl Frames {
     /// Sends the preface and settings under which answers are easy to read.
-    pub(super) async fn open(stream: Stream) -> Self {
-        let mut frames = Self { stream, buffer: BytesMut::new() };
+    pub(super) async fn open(connection: Connection) -> Self {
+        let mut frames = Self { connection };
         frames.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         // No dynamic table for header fields (1), and large windows (4).
         let settings = [[0, 1, 0, 0, 0, 0], [0, 4, 0, 0x10, 0, 0]].concat();
@@ -83,11 +81,7 @@ impl Frames {
 
     /// Writes bytes as they are, frames or not. Whether the other side has closed already is not for this to judge.
     pub async fn raw(&mut self, bytes: &[u8]) {
-        let written = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        let _ = within("the other side to take what is written", written).await;
+        let _ = self.connection.try_write(bytes).await;
     }
 
     /// Writes a frame. Nothing about it is checked.
@@ -110,10 +104,10 @@ impl Frames {
     pub async fn next(&mut self) -> Option<Frame> {
         within("a frame", async {
             loop {
-                if let Some(frame) = decode(&mut self.buffer) {
+                if let Some(frame) = decode(self.connection.buffer()) {
                     return Some(frame);
                 }
-                if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
+                if self.connection.fill().await.is_err() {
                     return None;
                 }
             }

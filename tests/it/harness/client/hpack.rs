@@ -64,16 +64,14 @@ fn huffman_digits(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut at = 0;
     let mut digits = Vec::new();
     while digits.len() < 3 {
-        match number(bits.get(at..at + 5)?) {
-            digit @ 0..=2 => {
-                digits.push(b'0' + digit);
-                at += 5;
-            }
-            _ => {
-                let code = number(bits.get(at..at + 6)?);
-                digits.push(b'0' + code.checked_sub(0x19)? + 3);
-                at += 6;
-            }
+        let short = number(bits.get(at..at + 5)?);
+        if short <= 2 {
+            digits.push(b'0' + short);
+            at += 5;
+        } else {
+            let long = number(bits.get(at..at + 6)?);
+            digits.push(b'3' + long.checked_sub(0x19)?);
+            at += 6;
         }
     }
     Some(digits)

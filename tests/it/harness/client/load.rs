@@ -201,19 +201,15 @@ async fn worker(plan: Arc<Plan>, state: Arc<State>, at: u32) -> Report {
         {
             connection = None;
         }
-        let (mut open, used) = match connection.take() {
-            Some(open) => open,
-            None => match plan.client.try_connect().await {
-                Ok(open) => {
-                    report.connections += 1;
-                    (open, 0)
-                }
-                Err(_) => {
-                    report.refused += 1;
-                    tokio::time::sleep(AFTER_REFUSAL).await;
-                    continue;
-                }
-            },
+        let (mut open, used) = if let Some(kept) = connection.take() {
+            kept
+        } else if let Ok(open) = plan.client.try_connect().await {
+            report.connections += 1;
+            (open, 0)
+        } else {
+            report.refused += 1;
+            tokio::time::sleep(AFTER_REFUSAL).await;
+            continue;
         };
         let asked = Instant::now();
         match tokio::time::timeout(DEADLINE, open.exchange(&plan.request)).await {

@@ -36,9 +36,17 @@ impl Metrics {
         Some(values.sum())
     }
 
-    /// The same for counters, where a series that is not there yet stands at 0.
-    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.sum(name, labels).unwrap_or_default()
+    /// The same for counters: a whole number, and 0 when there is no such series yet.
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let sum = self.sum(name, labels).unwrap_or_default();
+        assert!(sum.fract() == 0.0 && sum >= 0.0, "{name}{labels:?} counts to {sum}");
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number, as asserted"
+        )]
+        let count = sum as u64;
+        count
     }
 
     /// How many series there are, which traffic must not change.

@@ -115,7 +115,7 @@ impl Body {
                     if buffer.len() < 2 {
                         return Ok(false);
                     }
-                    if buffer.split_to(2) != &b"\r\n"[..] {
+                    if buffer.split_to(2) != b"\r\n"[..] {
                         return Err(Violation::new("a chunk that does not end with CR LF"));
                     }
                     State::ChunkSize

@@ -82,8 +82,11 @@ pub fn status_head(bytes: &[u8]) -> Result<Option<(StatusHead, usize)>, Violatio
     Ok(Some((head, length)))
 }
 
+/// Lines without their ends, and how long all of them are with theirs.
+type Lines<'a> = (Vec<&'a [u8]>, usize);
+
 /// The lines up to the empty one, and how long all of it is. Lines end with CR LF and nothing else.
-fn lines(bytes: &[u8]) -> Result<Option<(Vec<&[u8]>, usize)>, Violation> {
+fn lines(bytes: &[u8]) -> Result<Option<Lines<'_>>, Violation> {
     let mut lines = Vec::new();
     let mut at = 0;
     loop {

@@ -30,7 +30,7 @@ enum Signature {
 }
 
 impl Token {
-    pub(super) fn new(issuer: &str, key: SigningKey) -> Self {
+    pub(super) fn new(issuer: &str, key: &SigningKey) -> Self {
         static ISSUED: AtomicU64 = AtomicU64::new(1);
         let now = now();
         let token = Self {
@@ -43,7 +43,7 @@ impl Token {
         };
         token
             .header("typ", "JWT")
-            .signed_by(&key)
+            .signed_by(key)
             .claim("iss", issuer)
             .claim("sub", "alice")
             .claim("aud", AUDIENCE)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup,
@@ -160,7 +160,7 @@ impl Negotiated {
             version: connection.protocol_version().unwrap(),
             cipher_suite: connection.negotiated_cipher_suite().unwrap().suite(),
             protocol: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            group: connection.negotiated_key_exchange_group().map(SupportedKxGroup::name),
             handshake: connection.handshake_kind().unwrap(),
             certificates: connection.peer_certificates().unwrap_or_default().to_vec(),
         }

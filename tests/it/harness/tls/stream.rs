@@ -1,6 +1,7 @@
 //! A connection, with or without TLS, on either side.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -23,6 +24,13 @@ impl Stream {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
         }
+    }
+
+    /// Whether the kernel has bytes, or the end of the connection, that were not read yet. Asked directly: what the
+    /// runtime knows of it may be older.
+    pub fn has_news(&self) -> bool {
+        let copy = std::net::TcpStream::from(self.tcp().as_fd().try_clone_to_owned().unwrap());
+        !matches!(copy.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Ends the connection with a TCP reset instead of a proper close.

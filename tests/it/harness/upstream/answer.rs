@@ -56,15 +56,15 @@ pub(super) enum Content {
     UntilClose(Vec<u8>),
 }
 
-/// How much of a request is read before it is answered, and what becomes of its body.
+/// What of a request is read before it is answered, and what becomes of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     /// The head; the body is read after the answer.
-    AfterHead,
+    Head,
     /// All of it, kept.
-    AfterBody,
+    Body,
     /// All of it, counted and hashed only.
-    AfterSunkBody,
+    SunkBody,
 }
 
 impl Default for Answer {
@@ -75,7 +75,7 @@ impl Default for Answer {
 
 impl Answer {
     fn new(act: Act) -> Self {
-        Self { act, when: When::AfterBody, delay: Duration::ZERO, informational: Vec::new() }
+        Self { act, when: When::Body, delay: Duration::ZERO, informational: Vec::new() }
     }
 
     fn with(status: u16, content: Content) -> Self {
@@ -121,7 +121,7 @@ impl Answer {
 
     /// `200` with the body `ok`; the request's body is counted and hashed and not kept.
     pub fn sink() -> Self {
-        Self { when: When::AfterSunkBody, ..Self::ok("ok") }
+        Self { when: When::SunkBody, ..Self::ok("ok") }
     }
 
     /// The promise of 100 bytes more than follow before the connection is closed.
@@ -161,12 +161,12 @@ impl Answer {
 
     /// A WebSocket that sends every message back; `426` to anything that does not ask for one.
     pub fn websocket() -> Self {
-        Self { when: When::AfterHead, ..Self::new(Act::WebSocket) }
+        Self { when: When::Head, ..Self::new(Act::WebSocket) }
     }
 
     /// `101` to this protocol, after which every byte is sent back.
     pub fn upgrade(protocol: &str) -> Self {
-        Self { when: When::AfterHead, ..Self::new(Act::Upgrade(protocol.to_owned())) }
+        Self { when: When::Head, ..Self::new(Act::Upgrade(protocol.to_owned())) }
     }
 
     /// Server-sent events that a test sends with `events`.
@@ -218,7 +218,7 @@ impl Answer {
     /// Answers when the head has arrived, without waiting for the body. The body is read after that.
     #[must_use]
     pub fn before_body(mut self) -> Self {
-        self.when = When::AfterHead;
+        self.when = When::Head;
         self
     }
 

@@ -84,7 +84,7 @@ impl Connection<'_> {
         request.complete = framing == Framing::Length(0);
         let answer = self.shared.answer_to(&request);
         let request_number = self.shared.record().begin(request.clone());
-        let after = if answer.when == When::AfterHead {
+        let after = if answer.when == When::Head {
             let after = perform(self, &answer, &request).await?;
             if after == After::Continue {
                 self.body(framing, request_number, answer.when).await?;
@@ -113,7 +113,7 @@ impl Connection<'_> {
     }
 
     async fn body(&mut self, framing: Framing, request: usize, when: When) -> Result<(), Over> {
-        let keep = when != When::AfterSunkBody;
+        let keep = when != When::SunkBody;
         let mut body = Body::new(framing);
         let mut hash = digest::Context::new(&digest::SHA256);
         loop {

@@ -32,7 +32,7 @@ impl Events {
         let _ = self.0.send(None);
     }
 
-    /// How many are subscribed.
+    /// How many are subscribed now.
     pub fn subscribers(&self) -> usize {
         self.0.receiver_count()
     }

@@ -73,6 +73,7 @@ pub(super) struct Record {
     connections: Vec<Received>,
     violations: Vec<String>,
     failed_handshakes: Vec<String>,
+    server_names: Vec<Option<String>>,
 }
 
 struct Received {
@@ -144,6 +145,14 @@ impl Record {
 
     pub(super) fn open_connections(&self) -> usize {
         self.connections.iter().filter(|received| received.open).count()
+    }
+
+    pub(super) fn named(&mut self, name: Option<&str>) {
+        self.server_names.push(name.map(str::to_owned));
+    }
+
+    pub(super) fn server_names(&self) -> &[Option<String>] {
+        &self.server_names
     }
 
     pub(super) fn failed_handshakes(&self) -> &[String] {

@@ -30,11 +30,8 @@ pub(super) async fn perform(
         tokio::time::sleep(answer.delay).await;
     }
     for (status, headers) in &answer.informational {
-        let mut text = format!("HTTP/1.1 {status} Information\r\n");
-        for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        connection.stream.write_all((text + "\r\n").as_bytes()).await?;
+        let text = head(*status, headers, &[]);
+        connection.stream.write_all(text.as_bytes()).await?;
     }
     match &answer.act {
         Act::Close => Ok(After::Close),
@@ -71,26 +68,18 @@ pub(super) async fn perform(
 async fn respond(connection: &mut Connection<'_>, answer: &Respond, request: &Recorded) -> io::Result<After> {
     let Respond { status, headers, content, closes } = answer;
     let bodiless = request.method == "HEAD" || matches!(status, 204 | 304);
-    let mut head = format!("HTTP/1.1 {status} Answer\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    let length = match content {
-        Content::Bytes(bytes) => Some(bytes.len() as u64),
-        Content::Half(bytes) => Some(bytes.len() as u64 + 100),
-        Content::Zeros(length) => Some(*length),
-        Content::Chunks(..) | Content::UntilClose(_) => None,
+    let framing = match content {
+        _ if *status == 204 => None,
+        Content::Bytes(bytes) => Some(format!("Content-Length: {}", bytes.len())),
+        Content::Half(bytes) => Some(format!("Content-Length: {}", bytes.len() + 100)),
+        Content::Zeros(length) => Some(format!("Content-Length: {length}")),
+        Content::Chunks(..) => Some("Transfer-Encoding: chunked".to_owned()),
+        Content::UntilClose(_) => None,
     };
-    match length {
-        Some(length) if *status != 204 => head += &format!("Content-Length: {length}\r\n"),
-        None if matches!(content, Content::Chunks(..)) => head += "Transfer-Encoding: chunked\r\n",
-        Some(_) | None => {}
-    }
-    if *closes || matches!(content, Content::UntilClose(_)) {
-        head += "Connection: close\r\n";
-    }
+    let end = (*closes || matches!(content, Content::UntilClose(_))).then(|| "Connection: close".to_owned());
+    let further: Vec<String> = framing.into_iter().chain(end).collect();
     let stream = &mut connection.stream;
-    stream.write_all((head + "\r\n").as_bytes()).await?;
+    stream.write_all(head(*status, headers, &further).as_bytes()).await?;
     let mut after = if *closes { After::Close } else { After::Continue };
     match content {
         _ if bodiless => {}
@@ -102,9 +91,7 @@ async fn respond(connection: &mut Connection<'_>, answer: &Respond, request: &Re
                 stream.write_all(b"\r\n").await?;
                 stream.flush().await?;
             }
-            let fields: String =
-                trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            stream.write_all(format!("0\r\n{fields}\r\n").as_bytes()).await?;
+            stream.write_all(format!("0\r\n{}\r\n", lines(trailers)).as_bytes()).await?;
         }
         Content::Half(bytes) | Content::UntilClose(bytes) => {
             stream.write_all(bytes).await?;
@@ -122,6 +109,15 @@ async fn respond(connection: &mut Connection<'_>, answer: &Respond, request: &Re
     }
     stream.flush().await?;
     Ok(after)
+}
+
+fn head(status: u16, headers: &[(String, String)], further: &[String]) -> String {
+    let further: Vec<&str> = further.iter().flat_map(|line| [line.as_str(), "\r\n"]).collect();
+    format!("HTTP/1.1 {status} Answer\r\n{}{}\r\n", lines(headers), further.concat())
+}
+
+fn lines(fields: &[(String, String)]) -> String {
+    fields.iter().flat_map(|(name, value)| [name.as_str(), ": ", value, "\r\n"]).collect()
 }
 
 fn status(status: u16) -> Respond {
