@@ -21,10 +21,11 @@ pub use load::{Load, Report};
 pub use response::Response;
 pub use websocket::WebSocket;
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::deadline::within;
@@ -34,6 +35,7 @@ use super::tls::{ClientTls, Negotiated, Stream};
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
+    source: Option<Ipv4Addr>,
     tls: Option<ClientTls>,
     server_name: String,
     host: String,
@@ -44,7 +46,14 @@ impl Client {
     /// Speaks HTTP in the clear. The `Host` is `localhost` until [`Client::host`] says otherwise.
     pub fn plain(address: SocketAddr) -> Self {
         let localhost = || "localhost".to_owned();
-        Self { address, tls: None, server_name: localhost(), host: localhost(), headers: Vec::new() }
+        Self {
+            address,
+            source: None,
+            tls: None,
+            server_name: localhost(),
+            host: localhost(),
+            headers: Vec::new(),
+        }
     }
 
     /// Speaks HTTP over TLS.
@@ -64,6 +73,13 @@ impl Client {
     #[must_use]
     pub fn server_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.server_name);
+        self
+    }
+
+    /// Comes from this address. All of 127.0.0.0/8 is this machine, so `127.0.0.2` is another client.
+    #[must_use]
+    pub fn source(mut self, address: Ipv4Addr) -> Self {
+        self.source = Some(address);
         self
     }
 
@@ -138,11 +154,20 @@ impl Client {
         WebSocket::open(self.connect().await, path, headers).await
     }
 
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        let stream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
     /// Connects, offering these protocols by ALPN.
     async fn stream(&self, protocols: &[&str]) -> Result<(Stream, Option<Negotiated>), Failure> {
         within(format!("a connection to {}", self.address), async {
-            let stream = TcpStream::connect(self.address).await.map_err(|error| Failure::refused(&error))?;
-            stream.set_nodelay(true).map_err(|error| Failure::refused(&error))?;
+            let stream = self.tcp().await.map_err(|error| Failure::refused(&error))?;
             let Some(tls) = &self.tls else { return Ok((Stream::Plain(stream), None)) };
             let name = ServerName::try_from(self.server_name.clone()).unwrap();
             let connector = TlsConnector::from(tls.config(protocols));

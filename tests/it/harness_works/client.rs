@@ -1,6 +1,6 @@
 //! The raw client, against bytes that a server of a few lines sends.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -99,6 +99,19 @@ async fn an_early_answer_is_read_before_the_reset_that_follows() {
     assert_eq!(outcome.unwrap().status, 413);
     let recorded = upstream.take_one();
     assert!(!recorded.complete && recorded.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_comes_from_where_it_says() {
+    let listener = ReservedPort::take().listen();
+    let client = Client::plain(listener.local_addr().unwrap());
+    for (client, expect) in
+        [(client.clone(), Ipv4Addr::LOCALHOST), (client.source([127, 0, 0, 2].into()), [127, 0, 0, 2].into())]
+    {
+        let (connection, accepted) = tokio::join!(client.connect(), listener.accept());
+        assert_eq!(accepted.unwrap().1.ip(), expect);
+        drop(connection);
+    }
 }
 
 #[tokio::test]

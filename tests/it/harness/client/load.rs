@@ -30,13 +30,15 @@ pub struct Plan {
 
 type Expected = Arc<dyn Fn(&Response) -> Result<(), String> + Send + Sync>;
 
+#[derive(Default)]
 struct State {
     stopped: AtomicBool,
     answered: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// What came of a load.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Report {
     /// How many answers there were with each status.
     pub statuses: BTreeMap<u16, u64>,
@@ -69,6 +71,13 @@ impl Load {
     /// How many answers there have been so far.
     pub fn answered(&self) -> u64 {
         self.state.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a connection has been refused, which shows that the server no longer listens.
+    pub async fn wait_for_refusal(&self) {
+        let before = self.state.refused.load(Ordering::Relaxed);
+        let refused = || self.state.refused.load(Ordering::Relaxed) > before;
+        eventually("a refused connection", || refused().then_some(())).await;
     }
 
     /// Waits until there have been `count` more answers, which shows that it is under way.
@@ -131,7 +140,7 @@ impl Plan {
 
     /// Begins. The load runs on the runtime of the servers, so the test may do what it likes meanwhile.
     pub fn start(self) -> Load {
-        let state = Arc::new(State { stopped: AtomicBool::new(false), answered: AtomicU64::new(0) });
+        let state = Arc::<State>::default();
         let plan = Arc::new(self);
         let workers = (0..plan.connections)
             .map(|at| servers().spawn(worker(plan.clone(), state.clone(), at)))
@@ -180,6 +189,23 @@ impl Report {
     }
 }
 
+/// What went wrong in the beginning, and how long it took without naming each.
+impl std::fmt::Debug for Report {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { statuses, failures, closed_under_way, refused, connections, latencies: _ } = self;
+        formatter
+            .debug_struct("Report")
+            .field("statuses", statuses)
+            .field("number of failures", &failures.len())
+            .field("first failures", &&failures[..failures.len().min(10)])
+            .field("closed_under_way", closed_under_way)
+            .field("refused", refused)
+            .field("connections", connections)
+            .field("median and 99th percentile", &(self.percentile(0.5), self.percentile(0.99)))
+            .finish()
+    }
+}
+
 /// How long a worker that was refused a connection leaves the server alone.
 const AFTER_REFUSAL: Duration = Duration::from_millis(5);
 
@@ -208,6 +234,7 @@ async fn worker(plan: Arc<Plan>, state: Arc<State>, at: u32) -> Report {
             (open, 0)
         } else {
             report.refused += 1;
+            state.refused.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(AFTER_REFUSAL).await;
             continue;
         };
