@@ -68,17 +68,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.flush().await
     }
 
-    /// The next message; `Ok(None)` when the connection ends between two messages. A control frame may stand between
-    /// the fragments of a message (section 5.4) and comes first then.
+    /// The next message; `Ok(None)` when the connection ends, wherever it does, and an error for what is not in the
+    /// protocol. A control frame may stand between the fragments of a message (section 5.4) and comes first then.
     pub async fn receive(&mut self) -> Result<Option<Message>, String> {
         loop {
-            let Some((head, payload)) = self.frame().await? else {
-                return if self.fragments.is_none() {
-                    Ok(None)
-                } else {
-                    Err("ended within a message".to_owned())
-                };
-            };
+            let Some((head, payload)) = self.frame().await? else { return Ok(None) };
             let (last, opcode) = (head & 0x80 != 0, head & 0x0f);
             if opcode >= 8 {
                 return if last {
@@ -108,11 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             if let Some(frame) = decode(&mut self.buffer, self.side)? {
                 return Ok(Some(frame));
             }
-            match self.stream.read_buf(&mut self.buffer).await {
-                Ok(0) if self.buffer.is_empty() => return Ok(None),
-                Ok(0) => return Err("ended within a frame".to_owned()),
-                Ok(_) => {}
-                Err(error) => return Err(error.to_string()),
+            if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
+                return Ok(None);
             }
         }
     }

@@ -38,6 +38,25 @@ async fn the_end_without_a_close_message_is_told() {
 }
 
 #[tokio::test]
+async fn frames_that_are_not_in_the_protocol_fail_the_test() {
+    let upstream = Upstream::start();
+    let head = format!(
+        "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        accept("dGhlIHNhbXBsZSBub25jZQ==")
+    );
+    for (name, frame, expect) in [
+        ("masked", &b"\x81\x81\0\0\0\0a"[..], "servers do not"),
+        ("reserved bit", b"\xc1\x01a", "reserved bits"),
+        ("unknown", b"\x83\x01a", "the opcode 3"),
+    ] {
+        upstream.answer("/", Answer::raw([head.as_bytes(), frame].concat()));
+        let mut socket = Client::plain(upstream.address()).websocket("/", &[]).await.unwrap();
+        let failed = super::failure_of(async move { socket.receive().await }).await;
+        assert!(failed.contains(expect), "{name}: {failed}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_handed_back() {
     let upstream = Upstream::start();
     upstream.answer("/no", Answer::status(403, "no")).answer("/ws", Answer::websocket());

@@ -56,9 +56,11 @@ impl WebSocket {
         self.send(Message::Text(text.to_owned())).await;
     }
 
-    /// The next message; `None` when the connection ended, properly or not.
+    /// The next message; `None` when the connection ended, properly or not. Frames that are not in the protocol fail the
+    /// test.
     pub async fn receive(&mut self) -> Option<Message> {
-        within("a WebSocket message", self.socket.receive()).await.unwrap_or_default()
+        let received = within("a WebSocket message", self.socket.receive()).await;
+        received.unwrap_or_else(|text| panic!("not in the WebSocket protocol: {text}"))
     }
 
     /// Sends text and expects it back.
