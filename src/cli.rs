@@ -2,6 +2,8 @@
 //! and exits.
 
 mod check;
+mod demo;
+mod dev_token;
 mod hash_password;
 mod keys;
 mod routes;
@@ -34,6 +36,10 @@ enum Command {
     Keys(keys::KeysArguments),
     /// Read a password and write the line of a user file for it.
     HashPassword(hash_password::HashPasswordArguments),
+    /// Sign a token with a local key, for trying things out.
+    DevToken(dev_token::DevTokenArguments),
+    /// Make the credentials of the demonstration and print commands to try.
+    Demo(demo::DemoArguments),
     /// Print the JSON Schema of the configuration file.
     Schema(schema::SchemaArguments),
 }
@@ -96,6 +102,8 @@ pub fn execute(arguments: Arguments) -> Output {
         Command::Routes(arguments) => routes::execute(&arguments),
         Command::Keys(arguments) => keys::execute(&arguments),
         Command::HashPassword(arguments) => hash_password::execute(&arguments),
+        Command::DevToken(arguments) => dev_token::execute(&arguments),
+        Command::Demo(arguments) => demo::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     }
 }
