@@ -32,7 +32,7 @@ const NEVER_READ: u64 = 0;
 const ALWAYS_COMPLETE: u64 = u64::MAX;
 
 /// With ten million entries a shard has some 150, 3 KiB: finding one walks over a few of them, and adding one moves half
-/// of them. The shards themselves take 2 MiB.
+/// of them. The shards themselves take 2.5 MiB.
 const SHARDS: usize = 1 << 16;
 
 /// What an entry says, apart from its name.
