@@ -22,7 +22,7 @@ pub struct Mirror {
     shards: Box<[Shard]>,
     /// How many entries there are of each kind, those that expired and were not swept yet included.
     counts: Counts,
-    /// Microseconds after `origin`, plus one; see [`NEVER_READ`] and [`ALWAYS_COMPLETE`].
+    /// Nanoseconds after `origin`, plus one; see [`NEVER_READ`] and [`ALWAYS_COMPLETE`].
     complete_as_of: AtomicU64,
 }
 
@@ -124,7 +124,7 @@ impl Mirror {
             NEVER_READ => None,
             ALWAYS_COMPLETE => Some(Duration::ZERO),
             as_of => Some(
-                now.saturating_duration_since(self.origin).saturating_sub(Duration::from_micros(as_of - 1)),
+                now.saturating_duration_since(self.origin).saturating_sub(Duration::from_nanos(as_of - 1)),
             ),
         }
     }
@@ -136,8 +136,8 @@ impl Mirror {
 
     /// Everything that was in the store at `instant` is in the mirror now. The view never gets older by it.
     pub fn is_complete_as_of(&self, instant: Instant) {
-        let micros = instant.saturating_duration_since(self.origin).as_micros();
-        let as_of = u64::try_from(micros).unwrap_or(ALWAYS_COMPLETE).saturating_add(1);
+        let nanos = instant.saturating_duration_since(self.origin).as_nanos();
+        let as_of = u64::try_from(nanos).unwrap_or(ALWAYS_COMPLETE).saturating_add(1);
         self.complete_as_of.fetch_max(as_of.min(ALWAYS_COMPLETE - 1), Ordering::AcqRel);
     }
 

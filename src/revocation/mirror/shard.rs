@@ -111,7 +111,6 @@ fn position(slots: &[Slot], name: Fingerprint) -> Result<usize, usize> {
     // The first word is evenly spread over all numbers, so its share of them is about its share of the table. Names are
     // keyed, so nobody can choose ones that make this walk long.
     let [first, _, _] = words;
-    #[expect(clippy::cast_possible_truncation, reason = "the product shifted right is below the length")]
     let mut at = ((u64::from(first) * slots.len() as u64) >> 32) as usize;
     while at > 0 && slots[at - 1].name.words() >= words {
         at -= 1;
