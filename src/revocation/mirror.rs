@@ -6,6 +6,7 @@
 
 mod shard;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,6 @@ use crate::fingerprint::Fingerprint;
 use shard::{Deadline, Shard, Slot, index};
 
 /// The list, in memory. It lives as long as the process.
-#[derive(Debug)]
 pub struct Mirror {
     /// Where the mirror's own time begins. It is monotonic: setting the machine's clock lifts nothing.
     origin: Instant,
@@ -60,6 +60,17 @@ pub enum Absence {
     Lifted,
     /// The store may have lost it, so it stands until it expires or is removed by name.
     Unexplained,
+}
+
+/// Shows numbers, not entries: there may be ten million of them.
+impl fmt::Debug for Mirror {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Mirror")
+            .field("counts", &self.counts)
+            .field("age", &self.age(Instant::now()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Mirror {

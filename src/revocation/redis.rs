@@ -61,6 +61,6 @@ pub async fn follow(server: &Server, mirror: &Mirror, metrics: &Metrics, clock: 
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -69,3 +69,20 @@ async fn a_list_in_memory() {
     assert!(list.store().remove(&name).await.unwrap());
     assert_eq!((before.standing(&bob), after.standing(&bob)), (Standing::Good, Standing::Good));
 }
+
+/// What a server's task may hold across its own waiting.
+#[test]
+fn everything_can_be_awaited_in_a_task() {
+    use crate::revocation::entry::{Entry, Issuer, Lifetime, Name};
+    use crate::revocation::store::Cursor;
+    fn sends<T: Send>(_: &T) {}
+    let list = List::new(Backing::Memory, Clock::system());
+    let metrics = Metrics::new("test", "test").unwrap();
+    let name = Name::new(Kind::User, "bob", Issuer::Any).unwrap();
+    let entry = Entry::new(name.clone(), Lifetime::Endless, "", 0).unwrap();
+    let (store, cursor) = (list.store(), Cursor::default());
+    sends(&list.follow(&metrics));
+    sends(&store.add(&entry));
+    sends(&store.remove(&name));
+    sends(&store.list(None, &cursor, 1));
+}

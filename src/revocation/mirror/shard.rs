@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::revocation::cutoff::Cutoff;
 
 /// A table and its lock.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Shard(RwLock<Vec<Slot>>);
 
 impl Shard {

@@ -22,20 +22,20 @@ use crate::yaml::Located;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A redis-server.
-pub(in crate::revocation) struct Redis {
+pub(crate) struct Redis {
     process: Child,
     folder: TempDir,
-    pub(in crate::revocation) port: u16,
+    pub(crate) port: u16,
     options: Vec<String>,
 }
 
 impl Redis {
-    pub(in crate::revocation) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Starts a server with further command-line options.
-    pub(in crate::revocation) fn start_with(options: &[&str]) -> Self {
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         // Between choosing a free port and using it, another test may have taken it.
@@ -49,7 +49,7 @@ impl Redis {
 
     /// Ends the server without a chance to say anything, and starts another one on the same port. It begins with what
     /// the first one saved.
-    pub(in crate::revocation) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let started = Instant::now();
         while started.elapsed() < DEADLINE {
@@ -61,18 +61,18 @@ impl Redis {
         panic!("redis-server does not start again on port {}", self.port);
     }
 
-    pub(in crate::revocation) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.resume();
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Stops the process: connections stay open, and nothing is answered.
-    pub(in crate::revocation) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal("-STOP");
     }
 
-    pub(in crate::revocation) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal("-CONT");
     }
 
@@ -82,17 +82,17 @@ impl Redis {
     }
 
     /// A connection of another program.
-    pub(in crate::revocation) fn client(&self) -> redis::Connection {
+    pub(crate) fn client(&self) -> redis::Connection {
         client(self.port).unwrap()
     }
 
     /// Runs one command of another program and expects it to succeed.
-    pub(in crate::revocation) fn run(&self, words: &[&str]) -> redis::Value {
+    pub(crate) fn run(&self, words: &[&str]) -> redis::Value {
         run(&mut self.client(), words)
     }
 
     /// The server as a file without anything special describes it.
-    pub(in crate::revocation) fn server(&self) -> Arc<Server> {
+    pub(crate) fn server(&self) -> Arc<Server> {
         Arc::new(server(&format!("{{ url: \"redis://127.0.0.1:{}\" }}", self.port)))
     }
 }
@@ -110,7 +110,7 @@ fn client(port: u16) -> redis::RedisResult<redis::Connection> {
 }
 
 /// Runs one command and expects it to succeed.
-pub(in crate::revocation) fn run(client: &mut redis::Connection, words: &[&str]) -> redis::Value {
+pub(crate) fn run(client: &mut redis::Connection, words: &[&str]) -> redis::Value {
     redis::cmd(words[0]).arg(&words[1..]).query(client).unwrap()
 }
 
@@ -153,12 +153,12 @@ struct Document {
 }
 
 /// Compiles the section `redis` with this text.
-pub(in crate::revocation) fn server(section: &str) -> Server {
+pub(crate) fn server(section: &str) -> Server {
     try_server(section).unwrap_or_else(|problems| panic!("{section}: {problems}"))
 }
 
 /// Compiles the section `redis` with this text, or returns what is wrong with it.
-pub(in crate::revocation) fn try_server(section: &str) -> Result<Server, String> {
+pub(crate) fn try_server(section: &str) -> Result<Server, String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("gateway.yaml");
     std::fs::write(&path, format!("redis: {section}\n")).unwrap();
@@ -175,15 +175,15 @@ pub(in crate::revocation) fn try_server(section: &str) -> Result<Server, String>
 }
 
 /// A list that is being followed, until it is dropped.
-pub(in crate::revocation) struct Following {
-    pub(in crate::revocation) list: List,
-    pub(in crate::revocation) metrics: Arc<Metrics>,
+pub(crate) struct Following {
+    pub(crate) list: List,
+    pub(crate) metrics: Arc<Metrics>,
     task: JoinHandle<()>,
 }
 
 impl Following {
     /// Follows a list, whether it can be read or not.
-    pub(in crate::revocation) fn begin(server: Arc<Server>) -> Self {
+    pub(crate) fn begin(server: Arc<Server>) -> Self {
         let list = List::new(Backing::Redis(server), Clock::system());
         let metrics = Metrics::new("test", "test").unwrap();
         let (followed, told) = (list.clone(), metrics.clone());
@@ -192,34 +192,34 @@ impl Following {
     }
 
     /// Follows a list and waits until it has been read.
-    pub(in crate::revocation) async fn ready(redis: &Redis) -> Self {
+    pub(crate) async fn ready(redis: &Redis) -> Self {
         let following = Self::begin(redis.server());
         following.in_touch().await;
         following
     }
 
-    pub(in crate::revocation) fn standing(&self, credential: &Revocable) -> Standing {
+    pub(crate) fn standing(&self, credential: &Revocable) -> Standing {
         self.list.under(Policy::default()).standing(credential)
     }
 
-    pub(in crate::revocation) async fn in_touch(&self) {
+    pub(crate) async fn in_touch(&self) {
         until("in touch", || self.list.under(Policy::default()).is_in_touch()).await;
     }
 
     /// Waits until `credential` stands like this.
-    pub(in crate::revocation) async fn stands(&self, credential: &Revocable, expect: Standing) {
+    pub(crate) async fn stands(&self, credential: &Revocable, expect: Standing) {
         until(&format!("{expect:?}"), || self.standing(credential) == expect).await;
     }
 
     /// The value of a series, as it is written.
-    pub(in crate::revocation) fn series(&self, name: &str) -> String {
+    pub(crate) fn series(&self, name: &str) -> String {
         let text = String::from_utf8(self.metrics.render()).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).to_owned()
     }
 
     /// Whether the task is still there: it must survive whatever Redis does.
-    pub(in crate::revocation) fn lives(&self) -> bool {
+    pub(crate) fn lives(&self) -> bool {
         !self.task.is_finished()
     }
 }
@@ -231,7 +231,7 @@ impl Drop for Following {
 }
 
 /// Waits until `condition` holds.
-pub(in crate::revocation) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
@@ -240,7 +240,7 @@ pub(in crate::revocation) async fn until(what: &str, mut condition: impl FnMut()
 }
 
 /// Waits until it can be said that Redis was heard from after this call, so that what it announced has been heard.
-pub(in crate::revocation) async fn until_heard(following: &Following) {
+pub(crate) async fn until_heard(following: &Following) {
     let called = Instant::now();
     let mirror = following.list.mirror.clone();
     until("a later sign of life", move || {

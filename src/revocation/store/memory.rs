@@ -1,6 +1,7 @@
 //! A list in the memory of this process: the mirror, and beside it the names and reasons that the mirror does not keep.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,18 +14,23 @@ use crate::revocation::entry::{Entry, Name};
 use crate::revocation::mirror::{Mirror, Term};
 
 /// Names and reasons, by key.
-#[derive(Debug)]
 pub(in crate::revocation) struct Memory {
     mirror: Arc<Mirror>,
     entries: Mutex<BTreeMap<String, Stored>>,
 }
 
-#[derive(Debug)]
 struct Stored {
     name: Name,
     time: Option<u64>,
     end: Option<Instant>,
     reason: Box<str>,
+}
+
+/// Shows how much there is, not what.
+impl fmt::Debug for Memory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Memory").field("entries", &self.entries().len()).finish_non_exhaustive()
+    }
 }
 
 impl Memory {
