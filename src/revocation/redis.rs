@@ -16,11 +16,13 @@
 //! `+del +multi +exec`.
 
 mod connection;
+mod endpoint;
 mod feed;
 mod health;
 mod inbox;
 mod lineage;
 mod reading;
+mod sentinel;
 mod server;
 mod writing;
 
@@ -34,6 +36,7 @@ use super::mirror::Mirror;
 pub use connection::Loss;
 use feed::Feed;
 use health::Health;
+pub use sentinel::Config as SentinelConfig;
 pub use server::{Config, Server, Timeouts};
 
 /// How often Redis is asked for a sign of life.

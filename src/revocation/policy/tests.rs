@@ -16,7 +16,7 @@ fn load(text: &str) -> Result<String, String> {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("gateway.yaml");
     std::fs::write(&path, text).unwrap();
-    let mut loading = Loading::new(Clock::system(), &|_| None, &["sentinel", "cluster"]);
+    let mut loading = Loading::new(Clock::system(), &|_| None, &["cluster"]);
     let document: Option<Located<Document>> = loading.root_document(&path);
     let compiled = document
         .and_then(|document| compile(document.revocation.as_ref(), document.redis.as_ref(), &mut loading));
@@ -64,7 +64,6 @@ fn mistakes() {
             "redis: { url: \"redis://:x@host\" }\nrevocation: { store: memory }",
             "a password stands in the url",
         ),
-        ("redis: { url: \"redis://host\", sentinel: {} }", "`sentinel` is not supported yet"),
         ("redis: { url: \"redis://host\", cluster: [] }", "`cluster` is not supported yet"),
     ] {
         let problems = load(text).expect_err(text);

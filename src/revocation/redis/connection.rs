@@ -11,13 +11,15 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
     RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
 };
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::server::{Server, Tls};
+use super::endpoint::Endpoint;
+use super::server::{Route, Server};
 
 /// A connection that is logged in. Commands are answered while its [`Driver`] is polled.
 pub(super) struct Connection(MultiplexedConnection);
@@ -28,34 +30,46 @@ pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What takes announcements; it must not block.
 pub(super) type PushSink = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
+/// A connection, what moves its bytes, and where it leads.
+pub(super) struct Link {
+    pub(super) endpoint: Endpoint,
+    pub(super) connection: Connection,
+    pub(super) driver: Driver,
+}
+
 impl Server {
-    /// Connects and logs in.
-    pub(super) async fn connect(&self, pushes: Option<PushSink>) -> Result<(Connection, Driver), Loss> {
-        tokio::time::timeout(self.connect_timeout, self.connect_unhurried(pushes))
-            .await
-            .unwrap_or(Err(Loss::ConnectTimeout))
+    /// Finds the server, connects and logs in.
+    pub(super) async fn connect(&self, pushes: Option<PushSink>) -> Result<Link, Loss> {
+        let endpoint = match &self.route {
+            Route::Direct(endpoint) => endpoint.clone(),
+            Route::Sentinel(sentinel) => self.locate(sentinel).await?,
+        };
+        let login = self.login.to_redis().set_db(i64::from(self.database));
+        let opened = tokio::time::timeout(self.connect_timeout, self.open(&endpoint, login, pushes)).await;
+        opened.unwrap_or(Err(Loss::ConnectTimeout)).inspect_err(|_| match &self.route {
+            Route::Direct(_) => {}
+            Route::Sentinel(sentinel) => Self::distrust(sentinel),
+        })
     }
 
-    async fn connect_unhurried(&self, pushes: Option<PushSink>) -> Result<(Connection, Driver), Loss> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(Loss::Connect)?;
+    /// Connects to `endpoint` and logs in, however long it takes.
+    pub(super) async fn open(
+        &self,
+        endpoint: &Endpoint,
+        login: RedisConnectionInfo,
+        pushes: Option<PushSink>,
+    ) -> Result<Link, Loss> {
+        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(Loss::Connect)?;
         tcp.set_nodelay(true).map_err(Loss::Connect)?;
-        let stream = match &self.tls {
+        let stream = match &self.trust {
             None => Stream::Plain(tcp),
-            Some(Tls { config, name }) => {
-                let connector = TlsConnector::from(config.clone());
-                Stream::Tls(Box::new(connector.connect(name.clone(), tcp).await.map_err(Loss::Tls)?))
+            Some(trust) => {
+                let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Loss::Unnameable)?;
+                let connector = TlsConnector::from(trust.clone());
+                Stream::Tls(Box::new(connector.connect(name, tcp).await.map_err(Loss::Tls)?))
             }
         };
-        let mut login = RedisConnectionInfo::default()
-            .set_db(self.database)
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        if let Some(username) = &self.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = self.password.as_ref().and_then(|password| password.expose_text()) {
-            login = login.set_password(password);
-        }
+        let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(self.response_timeout));
         if let Some(pushes) = pushes {
             config = config.set_push_sender(move |push: PushInfo| {
@@ -64,7 +78,8 @@ impl Server {
             });
         }
         let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
-        Ok((Connection(connection), Box::pin(driver)))
+        let connection = Connection(connection);
+        Ok(Link { endpoint: endpoint.clone(), connection, driver: Box::pin(driver) })
     }
 
     /// Connects, lets `work` use the connection and closes it.
@@ -72,7 +87,7 @@ impl Server {
         &self,
         work: impl AsyncFnOnce(&mut Connection) -> Result<T, Loss>,
     ) -> Result<T, Loss> {
-        let (mut connection, driver) = self.connect(None).await?;
+        let Link { endpoint: _, mut connection, driver } = self.connect(None).await?;
         tokio::select! {
             // What was answered counts, even when the connection closes in the same moment.
             biased;
@@ -114,6 +129,12 @@ pub enum Loss {
     /// The address does not answer in time.
     #[error("no connection in time")]
     ConnectTimeout,
+    /// The server is not the primary any more.
+    #[error("the server is not the primary any more")]
+    Demoted,
+    /// There is no Sentinel to ask.
+    #[error("there is no Sentinel to ask")]
+    NoSentinel,
     /// Redis answers what it should not.
     #[error("unexpected answer to {0}")]
     Nonsense(&'static str),
@@ -126,12 +147,21 @@ pub enum Loss {
     /// Redis does not answer in time.
     #[error("no answer in time")]
     ResponseTimeout,
+    /// No Sentinel says where the primary is; this is what the last one said.
+    #[error("no Sentinel knows the primary: {0}")]
+    Sentinel(#[source] Box<Loss>),
     /// The certificate or the handshake is not acceptable.
     #[error("TLS failed: {0}")]
     Tls(#[source] io::Error),
     /// Reading or writing failed.
     #[error("the connection failed: {0}")]
     Transport(String),
+    /// A Sentinel does not know the name.
+    #[error("Sentinel knows no service called `{0}`")]
+    UnknownService(String),
+    /// No certificate can be issued for the host.
+    #[error("no certificate can be issued for this host")]
+    Unnameable,
     /// This Redis cannot be written to.
     #[error("this Redis is a read-only replica")]
     ReadOnly,

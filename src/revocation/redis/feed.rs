@@ -12,12 +12,12 @@ use redis::{Value, cmd, pipe};
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::HEARTBEAT;
-use super::connection::{Connection, Loss};
+use super::connection::{Connection, Link, Loss};
 use super::health::Health;
 use super::inbox::{Alarm, Inbox};
-use super::lineage::{EPOCH, Lineage, epoch_in, inspect, role};
+use super::lineage::{EPOCH, Lineage, Role, epoch_in, inspect, role};
 use super::reading::{self, BATCH, Found, Keys};
-use super::server::Server;
+use super::server::{Route, Server};
 use crate::clock::Clock;
 use crate::revocation::cutoff::Stamp;
 use crate::revocation::entry::PREFIX;
@@ -94,15 +94,36 @@ impl<'a> Feed<'a> {
 
     /// Connects and follows the list until that is no longer possible.
     pub(super) async fn live(&mut self, health: &mut Health<'_>) -> Loss {
+        let server = self.server;
         let (mut inbox, sink) = Inbox::new();
-        let (mut connection, driver) = match self.server.connect(Some(sink)).await {
-            Ok(connected) => connected,
+        let Link { endpoint, mut connection, driver } = match server.connect(Some(sink)).await {
+            Ok(link) => link,
             Err(loss) => return loss,
+        };
+        let replaced = async {
+            match &server.route {
+                Route::Direct(_) => std::future::pending().await,
+                Route::Sentinel(sentinel) => server.is_replaced(sentinel, &endpoint).await,
+            }
         };
         tokio::select! {
             biased;
             Err(loss) = self.converse(&mut connection, &mut inbox, health) => loss,
             () = driver => Loss::Closed,
+            () = replaced => Loss::Demoted,
+        }
+    }
+
+    /// Whether a server in this role is the one to follow: with Sentinel, only the primary is.
+    fn check_role(&self, role: Role) -> Result<(), Loss> {
+        match (role, &self.server.route) {
+            (Role::Primary, Route::Direct(_) | Route::Sentinel(_)) | (Role::Replica, Route::Direct(_)) => {
+                Ok(())
+            }
+            (Role::Replica, Route::Sentinel(sentinel)) => {
+                Server::distrust(sentinel);
+                Err(Loss::Demoted)
+            }
         }
     }
 
@@ -135,6 +156,7 @@ impl<'a> Feed<'a> {
         inbox.reset();
         self.patrol = Patrol::default();
         let about = inspect(connection).await?;
+        self.check_role(about.role)?;
         let before = self.lineage.take();
         health.met(&about, before.as_ref());
         let explained = before.is_some_and(|before| about.lineage.continues(&before));
@@ -205,7 +227,7 @@ impl<'a> Feed<'a> {
             return Err(Loss::Nonsense("PING").into());
         };
         let info: String = redis::from_redis_value(info).map_err(|_| Loss::Nonsense("INFO"))?;
-        role(&info)?;
+        self.check_role(role(&info)?)?;
         self.check_epoch(epoch_in(epoch)?.as_deref())?;
         self.catch_up(connection, inbox, None, health).await?;
         self.mirror.is_complete_as_of(sent);

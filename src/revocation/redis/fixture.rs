@@ -34,6 +34,25 @@ impl Redis {
         Self::start_with(&[])
     }
 
+    /// Starts a Sentinel that watches `primary` under the name `mymaster` and needs no other to decide.
+    pub(crate) fn start_sentinel(primary: &Self) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor mymaster 127.0.0.1 {} 1\nsentinel down-after-milliseconds mymaster 300\n\
+             sentinel failover-timeout mymaster 3000\n",
+            primary.port
+        );
+        std::fs::write(&file, text).unwrap();
+        let options = vec!["--sentinel".to_owned()];
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if let Some(process) = spawn(folder.path(), port, &options) {
+                return Self { process, folder, port, options };
+            }
+        }
+    }
+
     /// Starts a server with further command-line options.
     pub(crate) fn start_with(options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
@@ -116,9 +135,16 @@ pub(crate) fn run(client: &mut redis::Connection, words: &[&str]) -> redis::Valu
 
 /// Starts a server and waits until it answers; `None` when it ends because the port is taken.
 fn spawn(folder: &Path, port: u16, options: &[String]) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    let file = folder.join("sentinel.conf");
+    if file.exists() {
+        command.arg(file);
+    } else {
+        command.args(["--save", "", "--daemonize", "no"]);
+    }
+    let mut process = command
         .current_dir(folder)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -5,26 +5,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use redis::RedisConnectionInfo;
+use rustls::ClientConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::endpoint::{Endpoint, Scheme, trust};
+use super::sentinel::{self, Sentinel};
 use crate::fingerprint::Fingerprint;
 use crate::loading::{Loading, SecretReference};
-use crate::problem::Place;
 use crate::secret::Secret;
 use crate::units::TimeSpan;
 use crate::yaml::Located;
 
-/// The Redis that holds the revocation list: version 6 or newer, or Valkey.
+/// The Redis that holds the revocation list: version 6 or newer, or Valkey. Either `url` or `sentinel` says where it is.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `redis://HOST:PORT/DATABASE`, or `rediss://` for TLS. Port and database are 6379 and 0 unless said otherwise.
-    #[schemars(with = "String")]
-    pub url: Located<String>,
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub url: Option<Located<String>>,
+    /// Asks Redis Sentinel where the primary is, and follows it wherever it goes.
+    #[serde(default)]
+    pub sentinel: Option<Located<sentinel::Config>>,
     /// The user (an ACL of Redis); the default user when it is left out.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
@@ -70,81 +74,94 @@ fn default_response() -> TimeSpan {
 }
 
 /// A Redis that can be connected to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Server {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) database: i64,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<Secret>,
-    pub(super) tls: Option<Tls>,
+    pub(super) route: Route,
+    pub(super) login: Login,
+    pub(super) database: u16,
+    /// What makes a certificate acceptable; only where TLS is spoken.
+    pub(super) trust: Option<Arc<ClientConfig>>,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
     /// Of everything above.
     fingerprint: Fingerprint,
 }
 
-/// How the server's certificate is verified.
-#[derive(Clone, Debug)]
-pub(super) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
+/// How the server is found.
+#[derive(Debug)]
+pub(super) enum Route {
+    Direct(Endpoint),
+    Sentinel(Sentinel),
+}
+
+/// Who to log in as.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    username: Option<String>,
+    password: Option<Secret>,
 }
 
 impl Server {
     /// Compiles the section. Everything wrong with it goes to `loading`.
-    pub fn compile(config: &Config, loading: &mut Loading<'_>) -> Option<Self> {
-        let Config { url, username, password, ca, timeouts } = config;
+    pub fn compile(config: &Located<Config>, loading: &mut Loading<'_>) -> Option<Self> {
+        let Config { url, sentinel, username, password, ca, timeouts } = &**config;
         let errors_before = loading.problems.error_count();
-        let address = Address::parse(url, loading);
-        let password = match password {
-            None => None,
-            Some(reference) => loading.secret(reference).inspect(|secret| {
-                if secret.expose_text().is_none() {
-                    loading.error(reference.place(), "this password is not UTF-8 text");
-                }
-            }),
-        };
-        if let Some(username) = username
-            && password.is_none()
-            && config.password.is_none()
-        {
-            loading.error(username.place(), "`username` needs a `password`");
-        }
+        let login = Login::compile(username.as_ref(), password.as_ref(), loading);
         let authorities = ca.as_ref().and_then(|ca| Some((ca, loading.file(ca)?)));
         let Timeouts { connect, response } = timeouts;
         if connect.duration().is_zero() || response.duration().is_zero() {
-            loading.error(url.place(), "the `timeouts` of `redis` must not be zero");
+            loading.error(config.place(), "the `timeouts` of `redis` must not be zero");
         }
-        let Address { tls, host, port, database } = address?;
+        let (place, route, scheme, database) = match (url, sentinel) {
+            (Some(url), None) => {
+                let (endpoint, database) = Endpoint::of_redis(url, loading)?;
+                let scheme = endpoint.scheme;
+                (url.place(), Route::Direct(endpoint), scheme, database)
+            }
+            (None, Some(config)) => {
+                let sentinel = Sentinel::compile(config, loading)?;
+                let scheme = sentinel.scheme();
+                (config.place(), Route::Sentinel(sentinel), scheme, config.database)
+            }
+            (Some(_), Some(sentinel)) => {
+                loading
+                    .error(sentinel.place(), "`url` and `sentinel` both say where Redis is")
+                    .hint("keep one of them");
+                return None;
+            }
+            (None, None) => {
+                loading
+                    .error(config.place(), "`redis` does not say where Redis is")
+                    .hint("write `url: \"redis://127.0.0.1:6379/0\"`");
+                return None;
+            }
+        };
+        let trust = match (scheme, &authorities) {
+            (Scheme::Tls, authorities) => {
+                Some(trust(place, authorities.as_ref().map(|(ca, pem)| (*ca, pem.as_slice())), loading)?)
+            }
+            (Scheme::Plain, Some((ca, _))) => {
+                loading
+                    .error(ca.place(), "`ca` is for TLS, and TLS is not spoken here")
+                    .hint("write `rediss://` in place of `redis://`, or remove `ca`");
+                None
+            }
+            (Scheme::Plain, None) => None,
+        };
+        let login = login?;
         let fingerprint = Fingerprint::of(&[
-            tls.to_string().as_bytes(),
-            host.as_bytes(),
-            &port.to_be_bytes(),
+            route.fingerprint().as_bytes(),
+            login.fingerprint().as_bytes(),
             &database.to_be_bytes(),
-            username.as_ref().map_or(b"", |username| username.as_bytes()),
-            password.as_ref().map_or(b"", Secret::expose),
             authorities.as_ref().map_or(b"", |(_, pem)| pem),
             connect.to_string().as_bytes(),
             response.to_string().as_bytes(),
         ]);
-        let tls = match (tls, authorities) {
-            (true, authorities) => Some(Tls::compile(url.place(), &host, authorities, loading)?),
-            (false, Some((ca, _))) => {
-                loading
-                    .error(ca.place(), "`ca` is for TLS, and the url is not one of TLS")
-                    .hint("write `rediss://` in `url`, or remove `ca`");
-                None
-            }
-            (false, None) => None,
-        };
         (loading.problems.error_count() == errors_before).then(|| Self {
-            host,
-            port,
+            route,
+            login,
             database,
-            username: username.as_ref().map(|username| username.to_string()),
-            password,
-            tls,
+            trust,
             connect_timeout: connect.duration(),
             response_timeout: response.duration(),
             fingerprint,
@@ -162,128 +179,69 @@ impl PartialEq for Server {
 /// The address, as it may stand in a log.
 impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(formatter, "{scheme}://{open}{}{close}:{}/{}", self.host, self.port, self.database)
-    }
-}
-
-struct Address {
-    tls: bool,
-    host: String,
-    port: u16,
-    database: i64,
-}
-
-const DEFAULT_PORT: u16 = 6379;
-
-impl Address {
-    fn parse(text: &Located<String>, loading: &mut Loading<'_>) -> Option<Self> {
-        const EXPECTED: &str =
-            "write `redis://HOST:PORT/DATABASE`, or `rediss://…` for TLS, such as `redis://127.0.0.1:6379/0`";
-        let Some(url) = redis::parse_redis_url(text) else {
-            loading.error(text.place(), "this is no address of a Redis").hint(EXPECTED);
-            return None;
-        };
-        let tls = match url.scheme() {
-            "redis" | "valkey" => false,
-            "rediss" | "valkeys" => true,
-            _ => {
-                loading.error(text.place(), "only `redis://` and `rediss://` are spoken").hint(EXPECTED);
-                return None;
-            }
-        };
-        if url.password().is_some() {
-            loading
-                .error(text.place(), "a password stands in the url, which ends up in logs and backups")
-                .hint(
-                    "remove it, and write `password: \"file:PATH\"` or `password: \"${NAME}\"` beside `url`",
-                );
-            return None;
-        }
-        if !url.username().is_empty() {
-            loading
-                .error(text.place(), "a user stands in the url")
-                .hint("remove it, and write `username` and `password` beside `url`");
-            return None;
-        }
-        if url.fragment().is_some() || url.query().is_some() {
-            loading
-                .error(text.place(), "nothing may follow the database in the url")
-                .hint("certificates are always verified; `ca` names the authority of your own");
-            return None;
-        }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let database = match url.path().trim_matches('/') {
-            "" => Some(0),
-            path => path.parse::<u16>().ok().map(i64::from),
-        };
-        match database {
-            Some(database) if !host.is_empty() => {
-                Some(Self { tls, host, port: url.port().unwrap_or(DEFAULT_PORT), database })
-            }
-            Some(_) | None => {
-                loading.error(text.place(), "this is no address of a Redis").hint(EXPECTED);
-                None
+        match &self.route {
+            Route::Direct(endpoint) => write!(formatter, "{endpoint}/{}", self.database),
+            Route::Sentinel(sentinel) => {
+                write!(formatter, "`{}` of Sentinel, database {}", sentinel.service, self.database)
             }
         }
     }
 }
 
-impl Tls {
-    fn compile(
-        place: &Place,
-        host: &str,
-        authorities: Option<(&Located<PathBuf>, Vec<u8>)>,
+impl Route {
+    fn fingerprint(&self) -> String {
+        match self {
+            Self::Direct(endpoint) => endpoint.to_string(),
+            Self::Sentinel(Sentinel { service, nodes, login, .. }) => {
+                format!("{service:?} {nodes:?} {}", login.fingerprint())
+            }
+        }
+    }
+}
+
+impl Login {
+    /// Compiles a name and a password.
+    pub(super) fn compile(
+        username: Option<&Located<String>>,
+        password: Option<&Located<SecretReference>>,
         loading: &mut Loading<'_>,
     ) -> Option<Self> {
-        let roots = match authorities {
-            Some((ca, pem)) => Self::named_roots(ca, &pem, loading)?,
-            None => Self::native_roots(place, loading)?,
-        };
-        let Ok(name) = ServerName::try_from(host.to_owned()) else {
-            loading.error(place, "a certificate cannot be issued for this host");
-            return None;
-        };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .inspect_err(|error| {
-                loading.error(place, format!("TLS cannot be set up: {error}"));
-            })
-            .ok()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Some(Self { config: Arc::new(config), name })
-    }
-
-    fn named_roots(ca: &Located<PathBuf>, pem: &[u8], loading: &mut Loading<'_>) -> Option<RootCertStore> {
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        let Some(certificates) = read.ok().filter(|certificates| !certificates.is_empty()) else {
-            loading
-                .error(ca.place(), "this file holds no certificates")
-                .hint("a PEM file begins with `-----BEGIN CERTIFICATE-----`");
-            return None;
-        };
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates {
-            if roots.add(certificate).is_err() {
-                loading.error(ca.place(), "this file holds a certificate that cannot be used");
-                return None;
+        match (username, password) {
+            (Some(username), None) => {
+                loading.error(username.place(), "`username` needs a `password`");
+                None
+            }
+            (None, None) => Some(Self::default()),
+            (username, Some(reference)) => {
+                let password = loading.secret(reference)?;
+                if password.expose_text().is_none() {
+                    loading.error(reference.place(), "this password is not UTF-8 text");
+                    return None;
+                }
+                Some(Self {
+                    username: username.map(|username| username.to_string()),
+                    password: Some(password),
+                })
             }
         }
-        Some(roots)
     }
 
-    fn native_roots(place: &Place, loading: &mut Loading<'_>) -> Option<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            loading
-                .error(place, "this machine trusts no certificate authorities")
-                .hint("name a PEM file with `ca`, or install the package `ca-certificates`");
-            return None;
+    /// The log-in, as the client takes it.
+    pub(super) fn to_redis(&self) -> RedisConnectionInfo {
+        let mut login = RedisConnectionInfo::default();
+        if let Some(username) = &self.username {
+            login = login.set_username(username);
         }
-        Some(roots)
+        if let Some(password) = self.password.as_ref().and_then(Secret::expose_text) {
+            login = login.set_password(password);
+        }
+        login
+    }
+
+    /// Tells log-ins apart without showing them.
+    fn fingerprint(&self) -> String {
+        let password = self.password.as_ref().map_or(&b""[..], Secret::expose);
+        let username = self.username.as_deref().unwrap_or_default();
+        format!("{:?}", Fingerprint::of(&[username.as_bytes(), password]))
     }
 }

@@ -5,6 +5,7 @@ mod figures;
 mod outages;
 mod rights;
 mod sections;
+mod sentinels;
 mod writing;
 
 use crate::authn::revocable::{Kind, Revocable};

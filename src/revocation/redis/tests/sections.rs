@@ -44,7 +44,7 @@ fn mistakes() {
         ("{ url: \"redis://host\", timeouts: { connect: 0s } }", "must not be zero"),
         ("{ url: \"redis://host\", insecure: true }", "unknown key `insecure`"),
         ("{ url: \"redis://host\", pasword: \"${REDIS_PASSWORD}\" }", "unknown key `pasword`"),
-        ("{ password: \"${REDIS_PASSWORD}\" }", "`url` is missing here"),
+        ("{ password: \"${REDIS_PASSWORD}\" }", "`redis` does not say where Redis is"),
     ] {
         let problems = try_server(section).expect_err(section);
         assert!(problems.contains(expect), "{section}: {problems}");
