@@ -106,7 +106,9 @@ impl Mirror {
     pub fn put(&self, kind: Kind, fingerprint: Fingerprint, term: Term, now: Instant) -> Noted {
         let deadline = match term.remaining {
             None => Deadline::NEVER,
-            Some(remaining) => Deadline::after(now.saturating_duration_since(self.origin) + remaining),
+            Some(remaining) => {
+                Deadline::after(now.saturating_duration_since(self.origin).saturating_add(remaining))
+            }
         };
         let slot = Slot::new(kind, fingerprint, deadline, term.cutoff);
         self.shard(fingerprint).put(slot, self.second(now), &self.counts)

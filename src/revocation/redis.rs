@@ -11,9 +11,9 @@
 //!     +hello +select +client|tracking +ping +info +scan +pttl +getrange +get +set
 //! ```
 //!
-//! `SELECT` only for a database other than 0, and `SET` only to mark the list with an epoch; without it, a Redis that
-//! was emptied is noticed when it says so or was restarted. To write with the command line or the admin API, add
-//! `+del +multi +exec`.
+//! `SELECT` only for a database other than 0, and `SET` only to mark the list with an epoch. Without an epoch nobody can
+//! tell a list that was emptied while a gateway was not connected, so what is gone then stays revoked until it expires.
+//! To write with the command line or the admin API, add `+del +multi +exec`.
 
 mod connection;
 mod endpoint;

@@ -157,9 +157,8 @@ impl<'a> Feed<'a> {
         self.patrol = Patrol::default();
         let about = inspect(connection).await?;
         self.check_role(about.role)?;
-        let before = self.lineage.take();
-        health.met(&about, before.as_ref());
-        let explained = before.is_some_and(|before| about.lineage.continues(&before));
+        let explained = self.lineage.as_ref().is_some_and(|before| about.lineage.continues(before));
+        health.met(&about, explained);
         let absence = if explained { Absence::Lifted } else { Absence::Unexplained };
         self.each_part(|part| self.mirror.begin_comparison(part, absence)).await;
         // From here on, whatever is not of this lineage is marked as kept.

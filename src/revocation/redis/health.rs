@@ -90,8 +90,8 @@ impl<'a> Health<'a> {
         }
     }
 
-    /// A list was met; `before` is the one that the mirror was made from, if nothing is known to have been lost from it.
-    pub(super) fn met(&mut self, about: &About, before: Option<&Lineage>) {
+    /// A list was met. Unless what it lacks is `explained`, entries may have been lost.
+    pub(super) fn met(&mut self, about: &About, explained: bool) {
         let About { lineage, role, evicts } = about;
         let server = self.server;
         if let Some(known) = self.lineage.as_ref() {
@@ -100,7 +100,7 @@ impl<'a> Health<'a> {
                     "revocation list: {server} was emptied or replaced; what was revoked before stays revoked here \
                      until it expires or is lifted, but a gateway that starts now does not know of it: write it again"
                 );
-            } else if before.is_none_or(|before| !lineage.continues(before)) {
+            } else if !explained {
                 log::warn!(
                     "revocation list: {server} may have lost entries; those known before stay until they expire or \
                      are lifted"

@@ -22,9 +22,10 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    /// Whether a list that was this one is still the same, so that what it lost was taken out.
+    /// Whether this is certainly the list that `earlier` was, so that what is absent was taken out. Without an epoch,
+    /// nobody can tell that it was not emptied in between.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
-        !self.run.is_empty() && self == earlier
+        !self.run.is_empty() && self.epoch.is_some() && self == earlier
     }
 }
 
@@ -56,10 +57,14 @@ pub(super) async fn inspect(connection: &mut Connection) -> Result<About, Loss> 
         (None, Role::Replica) => None,
         (None, Role::Primary) => begin_epoch(connection).await?,
     };
-    let limited = field(&info, "maxmemory").is_some_and(|limit| limit != "0");
-    let evicts = field(&info, "maxmemory_policy").filter(|policy| limited && *policy != "noeviction");
     let run = field(&info, "run_id").unwrap_or_default().to_owned();
-    Ok(About { lineage: Lineage { run, epoch }, role, evicts: evicts.map(str::to_owned) })
+    Ok(About { lineage: Lineage { run, epoch }, role, evicts: eviction(&info).map(str::to_owned) })
+}
+
+/// The policy by which a server throws keys away when its memory is full, if it does.
+fn eviction(info: &str) -> Option<&str> {
+    let limit = field(info, "maxmemory")?;
+    field(info, "maxmemory_policy").filter(|policy| limit != "0" && *policy != "noeviction")
 }
 
 /// What `INFO replication` says about a server's role.
@@ -130,12 +135,25 @@ mod tests {
     }
 
     #[test]
+    fn evictions() {
+        for (info, expect) in [
+            ("maxmemory:0\r\nmaxmemory_human:0B\r\nmaxmemory_policy:allkeys-lru\r\n", None),
+            ("maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n", None),
+            ("maxmemory:1000\r\nmaxmemory_policy:volatile-ttl\r\n", Some("volatile-ttl")),
+            ("maxmemory_policy:volatile-ttl\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(eviction(info), expect, "{info:?}");
+        }
+    }
+
+    #[test]
     fn a_list_continues_only_in_the_same_process_with_the_same_epoch() {
         let lineage =
             |run: &str, epoch: Option<&str>| Lineage { run: run.into(), epoch: epoch.map(str::to_owned) };
         for (now, earlier, expect) in [
             (lineage("a", Some("1")), lineage("a", Some("1")), true),
-            (lineage("a", None), lineage("a", None), true),
+            (lineage("a", None), lineage("a", None), false),
             (lineage("a", Some("1")), lineage("a", Some("2")), false),
             (lineage("a", None), lineage("a", Some("1")), false),
             (lineage("b", Some("1")), lineage("a", Some("1")), false),

@@ -114,6 +114,30 @@ async fn another_epoch_is_another_list() {
     assert_eq!(following.standing(&subject("mallory")), Revoked);
 }
 
+/// Emptied while the gateway is not connected, and marked anew by someone else or by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_was_emptied_unseen_lifts_nothing() {
+    let redis = Redis::start();
+    redis.run(&["SET", "portcullis:revoked:sub:mallory", "1000"]);
+    let following = Following::ready(&redis).await;
+    for (round, mark) in [None, Some("someone's"), None].into_iter().enumerate() {
+        let trudy = format!("trudy{round}");
+        let mut changes = redis::pipe();
+        changes.atomic().cmd("FLUSHALL");
+        changes.cmd("SET").arg(format!("portcullis:revoked:sub:{trudy}")).arg("1000");
+        if let Some(mark) = mark {
+            changes.cmd("SET").arg("portcullis:revocation-epoch").arg(mark);
+        }
+        let mut client = redis.client();
+        run(&mut client, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        changes.exec(&mut client).unwrap();
+        following.stands(&subject(&trudy), Revoked).await;
+        until_heard(&following).await;
+        assert_eq!(following.standing(&subject("mallory")), Revoked, "{round}");
+        assert_eq!(following.standing(&subject("alice")), Good, "{round}");
+    }
+}
+
 /// What is removed while the gateway is not connected is lifted, as long as it is the same list.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_made_good() {
