@@ -98,7 +98,7 @@ pub enum Error {
 /// that the gateway accepts can live at most, leeway included, where that is known.
 ///
 /// # Errors
-/// See [`Error`]; nothing was changed then, or Redis was lost before it said so.
+/// See [`enum@Error`]; nothing was changed then, or Redis was lost before it said so.
 pub async fn run(
     args: &Args,
     backing: &Backing,

@@ -43,14 +43,8 @@ async fn a_killed_server_and_an_empty_one_in_its_place() {
     redis.run(&["SET", "portcullis:revoked:sub:mallory", "1000"]);
     let following = Following::ready(&redis).await;
     redis.kill();
-    let killed = Instant::now();
-    assert_eq!(
-        (following.standing(&subject("alice")), following.standing(&subject("mallory"))),
-        (Good, Revoked)
-    );
     following.stands(&subject("alice"), Unknown).await;
-    let after = killed.elapsed();
-    assert!(after > Duration::from_millis(600) && after < Duration::from_millis(1600), "{after:?}");
+    assert!(following.list.mirror.age(Instant::now()) > Some(Policy::default().max_stale));
     assert_eq!(following.standing(&subject("mallory")), Revoked);
     until("down", || following.series("portcullis_redis_up") == "0").await;
     let patient = Policy { max_stale: Duration::from_secs(3600), ..Policy::default() };
