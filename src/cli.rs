@@ -6,6 +6,7 @@ mod demo;
 mod dev_token;
 mod hash_password;
 mod keys;
+pub mod revoke;
 mod routes;
 mod run;
 mod schema;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
 
 /// An authenticating reverse-proxy gateway.
 #[derive(Debug, Parser)]
@@ -40,6 +43,8 @@ enum Command {
     DevToken(dev_token::DevTokenArguments),
     /// Make the credentials of the demonstration and print commands to try.
     Demo(demo::DemoArguments),
+    /// Revoke a credential, lift a revocation, or list what is revoked.
+    Revoke(RevokeArguments),
     /// Print the JSON Schema of the configuration file.
     Schema(schema::SchemaArguments),
 }
@@ -94,6 +99,32 @@ struct ConfigurationFile {
     config: PathBuf,
 }
 
+/// `portcullis revoke` with the file that says where the list is.
+#[derive(Clone, Debug, clap::Args)]
+struct RevokeArguments {
+    #[command(flatten)]
+    file: ConfigurationFile,
+    #[command(flatten)]
+    revoke: revoke::Args,
+}
+
+fn execute_revoke(arguments: &RevokeArguments) -> Output {
+    let RevokeArguments { file, revoke } = arguments;
+    let configuration = match check::load(file) {
+        Ok(configuration) => configuration,
+        Err(complaint) => return Output::failure(complaint),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Output::failure(format!("error: {error}")),
+    };
+    let longest_token = configuration.gateway.longest_token();
+    match runtime.block_on(revoke::run(revoke, &configuration.backing, longest_token, &Clock::system())) {
+        Ok(text) => Output::success(text),
+        Err(error) => Output::failure(format!("error: {error}")),
+    }
+}
+
 /// Runs the command that `arguments` name.
 pub fn execute(arguments: Arguments) -> Output {
     match arguments.command {
@@ -104,6 +135,7 @@ pub fn execute(arguments: Arguments) -> Output {
         Command::HashPassword(arguments) => hash_password::execute(&arguments),
         Command::DevToken(arguments) => dev_token::execute(&arguments),
         Command::Demo(arguments) => demo::execute(&arguments),
+        Command::Revoke(arguments) => execute_revoke(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     }
 }

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::gateway::Gateway;
 use crate::loading::Loading;
 use crate::problem::Problems;
+use crate::revocation::{Backing, List};
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::{Environment, Located};
 use document::Document;
@@ -27,8 +28,8 @@ use listeners::{Admin, Listener};
 use tls::Tls;
 
 /// Keys that stand in the contract and are built by a later version.
-pub const RESERVED: [&str; 7] =
-    ["assertion", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
+pub const RESERVED: [&str; 8] =
+    ["assertion", "cluster", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
 
 /// A compiled file.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub struct Configuration {
     pub admin: Admin,
     /// Certificates and how they are used.
     pub tls: Option<Tls>,
+    /// The revocation list, which lives as long as the process.
+    pub list: List,
+    /// Where the file says that the list is; only a restart can move it.
+    pub backing: Backing,
     /// Every file that the policy was made from.
     pub files: BTreeSet<PathBuf>,
     /// What is not wrong enough to refuse the file.
@@ -73,9 +78,9 @@ impl Configuration {
         let files = loading.files().clone();
         match compiled {
             Some(compiled) if !loading.problems.has_errors() => {
-                let compile::Compiled { gateway, listeners, admin, tls } = compiled;
+                let compile::Compiled { gateway, listeners, admin, tls, list, backing } = compiled;
                 let gateway = Arc::new(gateway);
-                Ok(Self { gateway, listeners, admin, tls, files, warnings: loading.problems })
+                Ok(Self { gateway, listeners, admin, tls, list, backing, files, warnings: loading.problems })
             }
             Some(_) | None => Err(Rejected { problems: loading.problems, files }),
         }

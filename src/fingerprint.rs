@@ -30,6 +30,12 @@ impl Fingerprint {
         Self([word(0), word(4), word(8)])
     }
 
+    /// A fingerprint made up for a test of a table, without the cost of hashing.
+    #[cfg(test)]
+    pub(crate) fn from_words(words: [u32; 3]) -> Self {
+        Self(words)
+    }
+
     /// The three words of it, for tables that store them in their own layout.
     pub fn words(self) -> [u32; 3] {
         self.0

@@ -13,6 +13,7 @@ pub mod route;
 pub mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authn::Authenticator;
 use crate::request::{Malformed, Request};
@@ -54,11 +55,11 @@ pub struct Limits {
     /// Bytes of a request's body.
     pub request_body_bytes: u64,
     /// From the first byte of a connection or request to the end of its head.
-    pub header_timeout: std::time::Duration,
+    pub header_timeout: Duration,
     /// How long a request's body may pause.
-    pub body_timeout: std::time::Duration,
+    pub body_timeout: Duration,
     /// How long a connection may stay without a request.
-    pub idle_timeout: std::time::Duration,
+    pub idle_timeout: Duration,
     /// Open connections on all listeners together.
     pub connections: usize,
 }
@@ -88,6 +89,15 @@ impl Gateway {
                 Mode::Report => Ok(Admission::reported(route, rejected)),
             },
         }
+    }
+
+    /// How long a token that is accepted can live at most, leeway included; `None` when no method takes tokens.
+    pub fn longest_token(&self) -> Option<Duration> {
+        let lifetimes = self.methods.iter().filter_map(|method| match method {
+            Authenticator::ApiKey(_) | Authenticator::Basic(_) => None,
+            Authenticator::Jwt(method) => Some(method.longest_lifetime()),
+        });
+        lifetimes.max()
     }
 
     async fn decide(&self, route: &Route, request: &Request<'_>, now: u64) -> Result<Pass, Stop> {

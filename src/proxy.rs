@@ -230,7 +230,9 @@ impl Service for UpkeepService {
             error!("upkeep was started twice");
             return;
         };
-        tokio::join!(reloader.run(), resolve::keep_fresh(self.shared.clone()));
+        let shared = self.shared.clone();
+        let list = shared.configuration.load().list.clone();
+        tokio::join!(reloader.run(), resolve::keep_fresh(shared.clone()), list.follow(&shared.metrics));
     }
 
     fn name(&self) -> &'static str {

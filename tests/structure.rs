@@ -43,7 +43,7 @@ impl File {
     fn is_test(&self) -> bool {
         self.path.components().any(|part| {
             let part = part.as_os_str().to_str().unwrap();
-            part == "tests" || part == "tests.rs"
+            matches!(part, "tests" | "tests.rs" | "fixture.rs")
         })
     }
 }

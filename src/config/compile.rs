@@ -15,7 +15,7 @@ use super::{Configuration, Services};
 use crate::gateway::matcher::RouteTable;
 use crate::gateway::{Gateway, Limits};
 use crate::loading::Loading;
-use crate::revocation::Revocations;
+use crate::revocation::{self, Backing, List};
 use crate::yaml::Located;
 use names::Uses;
 
@@ -25,6 +25,8 @@ pub(super) struct Compiled {
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Admin,
     pub(super) tls: Option<Tls>,
+    pub(super) list: List,
+    pub(super) backing: Backing,
 }
 
 /// Compiles `document`, reporting everything that is wrong with it. `None` means that something essential is missing;
@@ -40,10 +42,10 @@ pub(super) fn compile(
         listen: _,
         admin,
         tls,
-        redis: _,
+        redis,
         trusted_proxies,
         auth,
-        revocation: _,
+        revocation,
         identity,
         limits,
         upstreams,
@@ -62,18 +64,23 @@ pub(super) fn compile(
         .map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
     let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
     let limits = compile_limits(limits);
+    let revocation = revocation::compile(revocation.as_ref(), redis.as_ref(), loading);
     let identity_headers = headers::compile(identity.as_ref(), loading);
     let methods = auth::compile(auth, identity_headers.as_ref(), services, before, loading);
     let upstreams = upstreams::compile(upstreams, &services.metrics, before, loading);
     let mut uses = Uses::new(auth.names(), document.upstreams.names());
     let routes = routes::compile(routes, &methods, &upstreams, &mut uses, services, loading);
     uses.report_unused(loading);
+    let revocation::policy::Compiled { backing, policy } = revocation?;
+    // The list lives as long as the process: a reload changes how much it must be in touch, not where it is.
+    let list = previous
+        .map_or_else(|| List::new(backing.clone(), loading.clock.clone()), |before| before.list.clone());
     let gateway = Gateway {
         routes: RouteTable::new(routes),
         upstreams: upstreams.into_iter().filter_map(|(_, upstream)| upstream).collect(),
         methods: methods.into_iter().filter_map(|(_, method)| method).collect(),
         identity_headers: identity_headers?,
-        revocations: Revocations,
+        revocations: list.under(policy),
         trusted_proxies,
         limits,
     };
@@ -81,7 +88,7 @@ pub(super) fn compile(
         None => None,
         Some(tls) => Some(tls?),
     };
-    Some(Compiled { gateway, listeners, admin, tls })
+    Some(Compiled { gateway, listeners, admin, tls, list, backing })
 }
 
 fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {

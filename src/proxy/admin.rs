@@ -1,6 +1,8 @@
 //! The listener for operators: metrics, health, readiness, and the revocation list. Nothing here is reachable from the
 //! listeners that clients use.
 
+mod revocations;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -73,6 +75,7 @@ impl ServeHttp for AdminApp {
                     text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes())
                 }
             },
+            "/revocations" => revocations::answer(&self.shared, session).await,
             "/metrics" | "/healthz" | "/readyz" => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new())
             }

@@ -2,6 +2,7 @@
 //! process is ending.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::shared::Shared;
 
@@ -10,12 +11,18 @@ use super::shared::Shared;
 pub(super) enum Waiting {
     /// The process is ending.
     Draining,
+    /// The keys of the issuer of this method have never been read.
+    Keys(Arc<str>),
+    /// The revocation list has never been read, or the view of it is too old.
+    Revocations,
 }
 
 impl fmt::Display for Waiting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Draining => formatter.write_str("draining"),
+            Self::Keys(name) => write!(formatter, "waiting for the keys of `{name}`"),
+            Self::Revocations => formatter.write_str("waiting for the revocation list"),
         }
     }
 }
@@ -24,6 +31,11 @@ impl fmt::Display for Waiting {
 pub(super) fn of(shared: &Shared) -> Result<(), Waiting> {
     if shared.drain.has_begun() {
         return Err(Waiting::Draining);
+    }
+    let configuration = shared.configuration.load();
+    let gateway = &configuration.gateway;
+    if !gateway.revocations.is_in_touch() {
+        return Err(Waiting::Revocations);
     }
     Ok(())
 }

@@ -1,0 +1,229 @@
+//! Opens a connection to Redis: TCP, TLS, log-in. Nothing is spawned; whoever opens a connection also drives it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::endpoint::Endpoint;
+use super::server::{Route, Server};
+
+/// A connection that is logged in. Commands are answered while its [`Driver`] is polled.
+pub(super) struct Connection(MultiplexedConnection);
+
+/// Moves bytes for a [`Connection`], and ends with it.
+pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What takes announcements; it must not block.
+pub(super) type PushSink = Arc<dyn Fn(PushInfo) + Send + Sync>;
+
+/// A connection, what moves its bytes, and where it leads.
+pub(super) struct Link {
+    pub(super) endpoint: Endpoint,
+    pub(super) connection: Connection,
+    pub(super) driver: Driver,
+}
+
+impl Server {
+    /// Finds the server, connects and logs in.
+    pub(super) async fn connect(&self, pushes: Option<PushSink>) -> Result<Link, Loss> {
+        let endpoint = match &self.route {
+            Route::Direct(endpoint) => endpoint.clone(),
+            Route::Sentinel(sentinel) => self.locate(sentinel).await?,
+        };
+        let login = self.login.to_redis().set_db(i64::from(self.database));
+        let opened = tokio::time::timeout(self.connect_timeout, self.open(&endpoint, login, pushes)).await;
+        opened.unwrap_or(Err(Loss::ConnectTimeout)).inspect_err(|_| match &self.route {
+            Route::Direct(_) => {}
+            Route::Sentinel(sentinel) => Self::distrust(sentinel),
+        })
+    }
+
+    /// Connects to `endpoint` and logs in, however long it takes.
+    pub(super) async fn open(
+        &self,
+        endpoint: &Endpoint,
+        login: RedisConnectionInfo,
+        pushes: Option<PushSink>,
+    ) -> Result<Link, Loss> {
+        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(Loss::Connect)?;
+        tcp.set_nodelay(true).map_err(Loss::Connect)?;
+        let stream = match &self.trust {
+            None => Stream::Plain(tcp),
+            Some(trust) => {
+                let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Loss::Unnameable)?;
+                let connector = TlsConnector::from(trust.clone());
+                Stream::Tls(Box::new(connector.connect(name, tcp).await.map_err(Loss::Tls)?))
+            }
+        };
+        let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(self.response_timeout));
+        if let Some(pushes) = pushes {
+            config = config.set_push_sender(move |push: PushInfo| {
+                pushes(push);
+                Ok::<(), redis::aio::SendError>(())
+            });
+        }
+        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
+        let connection = Connection(connection);
+        Ok(Link { endpoint: endpoint.clone(), connection, driver: Box::pin(driver) })
+    }
+
+    /// Connects, lets `work` use the connection and closes it.
+    pub(super) async fn with_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, Loss>,
+    ) -> Result<T, Loss> {
+        let Link { endpoint: _, mut connection, driver } = self.connect(None).await?;
+        tokio::select! {
+            // What was answered counts, even when the connection closes in the same moment.
+            biased;
+            outcome = work(&mut connection) => outcome,
+            () = driver => Err(Loss::Closed),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a command and waits for its answer.
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Loss> {
+        Ok(command.query_async(&mut self.0).await?)
+    }
+
+    /// Sends the commands in one piece and waits for all answers, which may be errors one by one.
+    pub(super) async fn ask_all(&mut self, commands: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, Loss> {
+        Ok(commands.ignore_errors().query_async(&mut self.0).await?)
+    }
+
+    /// Sends the commands as one transaction; any error is the error of all.
+    pub(super) async fn transact<T: FromRedisValue>(&mut self, commands: &mut Pipeline) -> Result<T, Loss> {
+        Ok(commands.atomic().query_async(&mut self.0).await?)
+    }
+}
+
+/// Why Redis cannot be used.
+#[derive(Debug, Error)]
+pub enum Loss {
+    /// The connection ended.
+    #[error("the connection was closed")]
+    Closed,
+    /// A node of a cluster holds only a part of the list.
+    #[error("this is a node of a Redis Cluster, which is not supported")]
+    Cluster,
+    /// The address does not answer.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// The address does not answer in time.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The server is not the primary any more.
+    #[error("the server is not the primary any more")]
+    Demoted,
+    /// There is no Sentinel to ask.
+    #[error("there is no Sentinel to ask")]
+    NoSentinel,
+    /// Redis answers what it should not.
+    #[error("unexpected answer to {0}")]
+    Nonsense(&'static str),
+    /// A replica that has lost its primary does not hear of revocations.
+    #[error("the replica has no link to its primary")]
+    Orphaned,
+    /// Redis refuses a command.
+    #[error("{0}")]
+    Refused(String),
+    /// Redis does not answer in time.
+    #[error("no answer in time")]
+    ResponseTimeout,
+    /// No Sentinel says where the primary is; this is what the last one said.
+    #[error("no Sentinel knows the primary: {0}")]
+    Sentinel(#[source] Box<Loss>),
+    /// The certificate or the handshake is not acceptable.
+    #[error("TLS failed: {0}")]
+    Tls(#[source] io::Error),
+    /// Reading or writing failed.
+    #[error("the connection failed: {0}")]
+    Transport(String),
+    /// A Sentinel does not know the name.
+    #[error("Sentinel knows no service called `{0}`")]
+    UnknownService(String),
+    /// No certificate can be issued for the host.
+    #[error("no certificate can be issued for this host")]
+    Unnameable,
+    /// This Redis cannot be written to.
+    #[error("this Redis is a read-only replica")]
+    ReadOnly,
+}
+
+/// How much of what a server says is repeated in a log.
+const LONGEST_QUOTE: usize = 200;
+
+impl From<RedisError> for Loss {
+    fn from(error: RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::ResponseTimeout;
+        }
+        // The text comes from the other end, so it may be long and hold anything.
+        let text: String =
+            error.to_string().chars().filter(|letter| !letter.is_control()).take(LONGEST_QUOTE).collect();
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::ReadOnly,
+            ErrorKind::Io => Self::Transport(text),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+/// A connection with or without TLS.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
