@@ -3,6 +3,7 @@
 use super::{Folder, GOOD};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of mistakes")]
 fn what_is_wrong_is_said_with_its_place_and_a_cure() {
     let folder = Folder::new();
     let mut wrong = Vec::new();
