@@ -7,6 +7,7 @@
 
 pub mod credential;
 pub mod identity;
+pub mod jwt;
 pub mod reason;
 pub mod revocable;
 
