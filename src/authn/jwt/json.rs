@@ -207,7 +207,7 @@ mod tests {
             (r#"{"a":01}"#, false),
             (r#"{"a":+1}"#, false),
             (r#"{"a":1,}"#, false),
-            (r#"{'a':1}"#, false),
+            (r"{'a':1}", false),
             (r#"{"a":"\ud800"}"#, false),
             ("{\"a\":\"\n\"}", false),
             ("\u{feff}{}", false),

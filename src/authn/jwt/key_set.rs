@@ -87,6 +87,12 @@ impl KeySet {
         self.0.len()
     }
 
+    /// The keys.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.0.iter()
+    }
+
     /// The algorithms that at least one key verifies.
     pub(super) fn algorithms(&self) -> Algorithms {
         self.0.iter().flat_map(|key| key.verifiers.iter().map(|(algorithm, _)| *algorithm)).collect()
