@@ -1,1 +1,4 @@
 //! The floor that knows pingora.
+
+pub mod fetch;
+pub mod keys;
