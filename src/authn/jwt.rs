@@ -38,7 +38,6 @@ pub use config::{AlgorithmName, Audience, Claims, Config};
 pub use endpoint::{BadMetadata, Discovery, Endpoint, NotAnEndpoint};
 pub use key_document::{LeftOut, NoKeys};
 pub use key_source::{COOL_DOWN, Gone, KeySource, Origin, Refreshed, Round, Tending};
-pub use material::Unusable;
 
 /// A compiled method: one issuer, the keys it signs with, and what its tokens must say.
 pub struct Method {

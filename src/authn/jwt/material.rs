@@ -127,7 +127,7 @@ impl Verifier {
 
 /// Why a key is left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub(super) enum Unusable {
     /// The value of `alg` is unknown or does not fit the key.
     #[error("its `alg` does not fit it or is not supported")]
     Algorithm,
