@@ -100,6 +100,13 @@ impl KeySource {
         self.keys.load().is_some()
     }
 
+    /// Waits until the first attempt to read the keys has ended, well or not. A reload that brings a new source can wait
+    /// for it, so that its policy does not begin with tokens that nobody can verify. Ends only if someone tends the source.
+    pub async fn settled(&self) {
+        // The sender lives as long as the source does.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended > 0).await;
+    }
+
     /// Takes over the fetching, unless a task has done so already. It is given back when the [`Tending`] is dropped.
     pub fn tend(self: &Arc<Self>) -> Option<Tending> {
         let tended = self.tended.swap(true, Ordering::AcqRel);
