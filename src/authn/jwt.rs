@@ -83,10 +83,11 @@ impl Method {
         }
     }
 
-    /// Who sent `token`, if this method has verified it before and it is still good at `now`, in seconds since the Unix
-    /// epoch. `None` says nothing about the token: ask [`Method::attempt`]. Neither waits nor allocates.
-    pub fn remembered(&self, token: Token<'_>, now: u64) -> Option<Arc<Identity>> {
-        self.remembered.find(token.expose(), now).inspect(|_identity| self.series.cache_hits.inc())
+    /// Who sent `token`, if this method has verified it before and the key that it was verified with is still good. The
+    /// caller checks [`Identity::validity`], as for every identity. `None` says nothing about the token: ask
+    /// [`Method::attempt`]. Neither waits nor allocates.
+    pub fn remembered(&self, token: Token<'_>) -> Option<Arc<Identity>> {
+        self.remembered.find(token.expose()).inspect(|_identity| self.series.cache_hits.inc())
     }
 
     /// Verifies `token` at `now`, in seconds since the Unix epoch. It is [`Attempt::Absent`] when another issuer signed

@@ -1,7 +1,7 @@
 //! Remembers tokens that were verified: a signature costs 15 to 50 µs, a look-up a tenth of one.
 //!
 //! The whole token is the key and is compared in full. An entry belongs to one method, so it says nothing about another
-//! audience, and ends with its key and its validity. Tokens that failed are never remembered.
+//! audience, and ends with its key. Its validity is for the caller to check, on each request. Tokens that failed are never remembered.
 
 use std::sync::Arc;
 
@@ -36,11 +36,11 @@ impl Remembered {
         Self(Cache::with_weighter(entries, capacity, Weight))
     }
 
-    /// Who sent `token`, if it was verified by a key that is still good and is valid at `now`. What is no longer good is
-    /// forgotten.
-    pub(super) fn find(&self, token: &str, now: u64) -> Option<Arc<Identity>> {
+    /// Who sent `token`, if it was verified by a key that is still good. Whether the token itself still is, its validity
+    /// says.
+    pub(super) fn find(&self, token: &str) -> Option<Arc<Identity>> {
         let Entry { identity, key } = self.0.get(token)?;
-        if key.is_retired() || identity.validity.check(now).is_err() {
+        if key.is_retired() {
             self.0.remove(token);
             return None;
         }
@@ -51,12 +51,6 @@ impl Remembered {
     pub(super) fn insert(&self, token: &str, identity: Arc<Identity>, key: Arc<Key>) {
         self.0.insert(token.into(), Entry { identity, key });
     }
-
-    /// How many tokens are remembered.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 #[derive(Clone)]
@@ -66,5 +60,13 @@ impl Weighter<Box<str>, Entry> for Weight {
     fn weight(&self, token: &Box<str>, _entry: &Entry) -> u64 {
         // Every text in an identity stood in its token.
         ENTRY + 2 * token.len() as u64
+    }
+}
+
+#[cfg(test)]
+impl Remembered {
+    /// How many tokens are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -53,7 +53,8 @@ impl Method {
             claims: Claims { subject, scopes, roles },
             forward_credential,
         } = &**config;
-        let path = |path: &Option<ClaimPath>, default: &str| path.clone().or_else(|| default.parse().ok());
+        let path =
+            |path: &Option<ClaimPath>, default: &str| path.clone().or_else(|| ClaimPath::parse(default));
         let rules = Rules {
             issuer: compile_issuer(issuer, loading),
             audience: compile_audience(audience, loading),

@@ -87,12 +87,6 @@ impl KeySet {
         self.0.len()
     }
 
-    /// The keys.
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.0.iter()
-    }
-
     /// The algorithms that at least one key verifies.
     pub(super) fn algorithms(&self) -> Algorithms {
         self.0.iter().flat_map(|key| key.verifiers.iter().map(|(algorithm, _)| *algorithm)).collect()
@@ -154,4 +148,12 @@ fn first_that_verifies<'k>(
         }
     }
     Err(reason)
+}
+
+#[cfg(test)]
+impl KeySet {
+    /// The keys.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.0.iter()
+    }
 }

@@ -63,7 +63,7 @@ impl Bench {
         let environment = |name: &str| (name == "SECRET").then(|| "x".repeat(64));
         let mut loading = Loading::new(Clock::manual(NOW), &environment, &[]);
         let config: Option<Located<Config>> = loading.root_document(&self.folder().join("auth.yaml"));
-        let wanted: Arc<[ClaimPath]> = wanted.iter().map(|path| path.parse().unwrap()).collect();
+        let wanted: Arc<[ClaimPath]> = wanted.iter().map(|path| ClaimPath::parse(path).unwrap()).collect();
         let method = config.and_then(|config| {
             Method::compile("users".into(), &config, &wanted, previous, &self.metrics, &mut loading)
         });
@@ -135,7 +135,7 @@ pub(crate) async fn check(method: &Method, name: &str, token: &str, expect: &str
     let attempt = method.attempt(Token::from(token), NOW).await;
     assert_eq!(outcome(&attempt), expect, "{name}: {token:.400}");
     // A verdict is the same when the token comes again, remembered or not.
-    let again = match method.remembered(Token::from(token), NOW) {
+    let again = match method.remembered(Token::from(token)) {
         Some(identity) => Attempt::Verified(identity),
         None => method.attempt(Token::from(token), NOW).await,
     };

@@ -321,7 +321,7 @@ async fn from_the_name_of_an_issuer_to_a_verified_token() {
     assert_eq!(outcome(&method.attempt(Token::from(&*by_old), NOW).await), "verified");
     *set.lock().unwrap() = jwks(&[&new]);
     assert_eq!(outcome(&method.attempt(Token::from(&*token(&new)), NOW).await), "verified");
-    assert!(method.remembered(Token::from(&*by_old), NOW).is_none());
+    assert!(method.remembered(Token::from(&*by_old)).is_none());
     assert_eq!(outcome(&method.attempt(Token::from(&*by_old), NOW).await), "unknown_key");
     let configuration = "/realms/a/.well-known/openid-configuration";
     assert_eq!(server.paths(), [configuration, "/realms/a/keys", "/realms/a/keys"]);

@@ -6,8 +6,9 @@ use super::super::cache::Remembered;
 use super::signer::{Signer, jwks};
 use super::*;
 
+/// Whether `token` is remembered and, as every caller checks, valid at `now`.
 fn remembers(method: &Method, token: &str, now: u64) -> bool {
-    method.remembered(Token::from(token), now).is_some()
+    method.remembered(Token::from(token)).is_some_and(|identity| identity.validity.check(now).is_ok())
 }
 
 fn counts(bench: &Bench) -> (u64, u64) {
@@ -25,15 +26,15 @@ async fn a_verified_token_is_remembered_until_it_ends() {
     assert_eq!(counts(&bench), (0, 0), "not knowing a token says nothing about it");
     let identity = identify(&method, &token).await;
     assert_eq!(counts(&bench), (0, 1));
-    let remembered = method.remembered(Token::from(&*token), NOW).unwrap();
+    let remembered = method.remembered(Token::from(&*token)).unwrap();
     assert!(Arc::ptr_eq(&identity, &remembered));
     assert_eq!(counts(&bench), (1, 1));
     // exp is NOW + 600 and the leeway 30.
-    for (now, expect) in [(NOW + 629, true), (NOW + 630, false), (NOW + 629, false)] {
-        assert_eq!(remembers(&method, &token, now), expect, "{now}: what has ended is forgotten");
+    for (now, expect) in [(NOW - 41, false), (NOW - 40, true), (NOW + 629, true), (NOW + 630, false)] {
+        assert_eq!(remembers(&method, &token, now), expect, "{now}");
+        let attempt = method.attempt(Token::from(&*token), now).await;
+        assert_eq!(matches!(attempt, Attempt::Verified(_)), expect, "{now}: remembered or not");
     }
-    identify(&method, &token).await;
-    assert!(!remembers(&method, &token, NOW - 41), "before it begins");
 }
 
 #[tokio::test]
