@@ -5,9 +5,12 @@
 //! compiled form and its verification. A new kind is a new file, an arm in [`Authenticator`] and one in
 //! [`credential::Found`].
 
+pub mod api_key;
+pub mod basic;
 pub mod credential;
 pub mod identity;
 pub mod jwt;
+pub mod password;
 pub mod reason;
 pub mod revocable;
 
@@ -15,6 +18,37 @@ use std::sync::Arc;
 
 pub use identity::Identity;
 pub use reason::Reason;
+
+/// A compiled authentication method.
+#[derive(Clone, Debug)]
+pub enum Authenticator {
+    /// API keys.
+    ApiKey(Arc<api_key::Method>),
+    /// Names and passwords.
+    Basic(Arc<basic::Method>),
+    /// Signed tokens.
+    Jwt(Arc<jwt::Method>),
+}
+
+impl Authenticator {
+    /// The name in `auth`.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::ApiKey(method) => method.name(),
+            Self::Basic(method) => method.name(),
+            Self::Jwt(method) => method.name(),
+        }
+    }
+
+    /// The kind of credential.
+    pub fn kind(&self) -> identity::Method {
+        match self {
+            Self::ApiKey(_) => identity::Method::ApiKey,
+            Self::Basic(_) => identity::Method::Basic,
+            Self::Jwt(_) => identity::Method::Jwt,
+        }
+    }
+}
 
 /// What came of looking at a credential.
 #[derive(Clone, Debug)]

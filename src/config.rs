@@ -1,1 +1,102 @@
-//! The configuration file.
+//! The configuration file: its shape, and compiling it into a [`Gateway`] and everything that serves it.
+//!
+//! `check`, start-up and reload all go through [`Configuration::load`], so what `check` accepts is what runs.
+
+mod compile;
+pub mod document;
+pub mod listeners;
+mod overlap;
+pub mod tls;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+
+use crate::authn::password::HashingPool;
+use crate::clock::Clock;
+use crate::gateway::Gateway;
+use crate::loading::Loading;
+use crate::problem::Problems;
+use crate::telemetry::metrics::Metrics;
+use crate::yaml::{Environment, Located};
+use document::Document;
+use listeners::{Admin, Listener};
+use tls::Tls;
+
+/// Keys that stand in the contract and are built by a later version.
+pub const RESERVED: [&str; 7] =
+    ["assertion", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
+
+/// A compiled file.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The policy.
+    pub gateway: Arc<Gateway>,
+    /// Where clients connect to; fixed while the process lives.
+    pub listeners: Vec<Listener>,
+    /// Where operators connect to; fixed while the process lives.
+    pub admin: Admin,
+    /// Certificates and how they are used.
+    pub tls: Option<Tls>,
+    /// Every file that the policy was made from.
+    pub files: BTreeSet<PathBuf>,
+    /// What is not wrong enough to refuse the file.
+    pub warnings: Problems,
+}
+
+/// What outlives a configuration and is needed to make one.
+pub struct Services<'a> {
+    /// Judges expiries.
+    pub clock: Clock,
+    /// Looks up environment variables.
+    pub environment: Environment<'a>,
+    /// Where series are made.
+    pub metrics: Arc<Metrics>,
+    /// Verifies passwords.
+    pub hashing: HashingPool,
+}
+
+impl Configuration {
+    /// Reads and compiles the file at `path`. What did not change since `previous` is taken over with what it has
+    /// learnt: keys of issuers, verified credentials, resolved addresses.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(path: &Path, services: &Services<'_>, previous: Option<&Self>) -> Result<Self, Rejected> {
+        let mut loading = Loading::new(services.clock.clone(), services.environment, &RESERVED);
+        let document: Option<Located<Document>> = loading.root_document(path);
+        let compiled =
+            document.and_then(|document| compile::compile(&document, services, previous, &mut loading));
+        let files = loading.files().clone();
+        match compiled {
+            Some(compiled) if !loading.problems.has_errors() => {
+                let compile::Compiled { gateway, listeners, admin, tls } = compiled;
+                let gateway = Arc::new(gateway);
+                Ok(Self { gateway, listeners, admin, tls, files, warnings: loading.problems })
+            }
+            Some(_) | None => Err(Rejected { problems: loading.problems, files }),
+        }
+    }
+}
+
+/// A file that was refused.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What is wrong.
+    pub problems: Problems,
+    /// The files that were read until then: a change to any of them may mend it.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// The JSON Schema of the file, for editors.
+pub fn schema() -> Schema {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Document>();
+    schema.insert("title".to_owned(), "Portcullis gateway.yaml".into());
+    schema
+}
+
+#[cfg(test)]
+mod tests;

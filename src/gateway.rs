@@ -1,1 +1,136 @@
-//! The decision.
+//! The decision: which route is this, who sent it, may they? Made from one immutable snapshot, without I/O of its own.
+//!
+//! [`Gateway::admit`] is the only place where an [`Admission`] is made, and without one there is no way upstream. What a
+//! decision needs is built when the policy is compiled; every name in the file became a pointer then.
+
+pub mod admission;
+pub mod fact;
+pub mod guard;
+pub mod matcher;
+pub mod refusal;
+pub mod requirement;
+pub mod route;
+pub mod upstream;
+
+use std::sync::Arc;
+
+use crate::authn::Authenticator;
+use crate::request::{Malformed, Request};
+use crate::revocation::Revocations;
+use admission::Admission;
+use fact::IdentityHeaders;
+use guard::{Known, Rejected};
+use matcher::{Lookup, RouteTable};
+use refusal::{Refusal, Refused};
+use route::{Access, Mode, Route};
+use upstream::Upstream;
+
+/// A compiled policy. It never changes: a reload makes another one.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Finds the route of a request.
+    pub routes: RouteTable,
+    /// The upstreams, in the order of the file.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The authentication methods, in the order of the file.
+    pub methods: Vec<Authenticator>,
+    /// Which of the caller's facts upstreams receive, and under which names.
+    pub identity_headers: IdentityHeaders,
+    /// The revocation list and how much it must be in touch.
+    pub revocations: Revocations,
+    /// The networks whose forwarding headers are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How much a request may ask for.
+    pub limits: Limits,
+}
+
+/// How much a request may ask for; compiled from `limits` in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head.
+    pub request_header_bytes: u64,
+    /// Number of header fields.
+    pub request_headers: usize,
+    /// Bytes of a request's body.
+    pub request_body_bytes: u64,
+    /// From the first byte of a connection or request to the end of its head.
+    pub header_timeout: std::time::Duration,
+    /// How long a request's body may pause.
+    pub body_timeout: std::time::Duration,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: std::time::Duration,
+    /// Open connections on all listeners together.
+    pub connections: usize,
+}
+
+impl Gateway {
+    /// Decides on `request` at the time `now`, in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// Why it is refused, and what is known of who asked.
+    pub async fn admit(&self, request: &Request<'_>, now: u64) -> Result<Admission, Refused> {
+        let route = match self.routes.find(request) {
+            Lookup::Found(route) => route,
+            Lookup::MethodNotAllowed(allow) => {
+                return Err(Refused::without_route(Refusal::MethodNotAllowed(allow)));
+            }
+            Lookup::NoRoute => return Err(Refused::without_route(Refusal::NoRoute)),
+        };
+        match self.decide(&route, request, now).await {
+            Ok(Pass::Anyone) => Ok(Admission::anonymous(route)),
+            Ok(Pass::Caller(known)) => Ok(Admission::known(route, known)),
+            Err(Stop::Request(refusal)) => {
+                Err(Refused { route: Some(route), ..Refused::without_route(refusal) })
+            }
+            // A route that only reports lets the request pass, with an identity only if it was verified.
+            Err(Stop::Caller(rejected)) => match route.mode {
+                Mode::Enforce => Err(Refused::guarded(route, rejected)),
+                Mode::Report => Ok(Admission::reported(route, rejected)),
+            },
+        }
+    }
+
+    async fn decide(&self, route: &Route, request: &Request<'_>, now: u64) -> Result<Pass, Stop> {
+        if request.target().has_encoded_slash() && !route.allows_encoded_slashes {
+            return Err(Stop::Request(Refusal::Malformed(Malformed::EncodedSlash)));
+        }
+        let guard = match &route.access {
+            Access::Guarded(guard) => guard,
+            Access::Public(methods) if methods.contains(request.method()) => return Ok(Pass::Anyone),
+            Access::Public(methods) => return Err(Stop::Request(Refusal::MethodNotAllowed(methods.allow()))),
+        };
+        let Some(requirement) = guard.requirement(request.method()) else {
+            return Err(Stop::Request(Refusal::MethodNotAllowed(guard.allow())));
+        };
+        let known = guard.identify(request, now).await?;
+        self.revocations
+            .confirm(&known.identity.revocable)
+            .map_err(|reason| guard.refused(reason, &known))?;
+        requirement
+            .check(&known.identity)
+            .map_err(|missing| guard.forbidden(missing, requirement, &known))?;
+        Ok(Pass::Caller(known))
+    }
+}
+
+/// Why a request may pass.
+enum Pass {
+    /// The route is public.
+    Anyone,
+    /// The caller is known and allowed.
+    Caller(Known),
+}
+
+/// Why a request may not pass.
+enum Stop {
+    /// The caller is not accepted or not allowed.
+    Caller(Rejected),
+    /// Whoever sent it, it cannot pass here.
+    Request(Refusal),
+}
+
+impl From<Rejected> for Stop {
+    fn from(rejected: Rejected) -> Self {
+        Self::Caller(rejected)
+    }
+}

@@ -1,4 +1,245 @@
-//! The floor that knows pingora.
+//! Serving: the only floor that knows pingora, and the only one that spawns threads and tasks.
+//!
+//! A request's way through this floor: [`listen`] accepts, [`serve`] shakes hands and reads a head through
+//! [`downstream`], [`edge`] asks the gateway, [`answer`] refuses or [`peer`] and [`forward`] send it upstream, and
+//! [`record`] writes it down.
 
+mod admin;
+mod answer;
+mod downstream;
+mod drain;
+mod echo;
+mod edge;
+mod exchange;
+mod facts;
+mod failure;
 pub mod fetch;
+mod forward;
 pub mod keys;
+mod listen;
+mod peer;
+mod readiness;
+mod record;
+mod redirect;
+mod reload;
+mod request_id;
+mod resolve;
+mod serve;
+mod shared;
+mod signals;
+mod tls;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use log::{error, info, warn};
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
+use pingora::services::Service;
+
+use crate::authn::password::{HashingPool, HashingWorker};
+use crate::clock::Clock;
+use crate::config::{Configuration, Rejected, Services};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use admin::AdminService;
+use drain::Drain;
+use echo::EchoConnector;
+use edge::Edge;
+use listen::{BoundListener, ListenService};
+use reload::Reloader;
+use shared::Shared;
+use signals::Ending;
+pub use tls::TlsError;
+use tls::TlsState;
+
+/// How the process is started.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// Threads that serve requests.
+    pub threads: usize,
+    /// How long the end may take.
+    pub drain: Duration,
+}
+
+/// The process cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is refused.
+    #[error("the configuration is refused")]
+    Configuration(Box<Rejected>),
+    /// The metrics cannot be set up.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Serves until the process is told to end.
+///
+/// # Errors
+/// What keeps it from beginning to serve; from then on nothing does.
+pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
+    // The first provider wins; pingora would otherwise install another one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let clock = Clock::system();
+    let metrics =
+        Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
+    let (hashing, worker) = HashingPool::new();
+    let configuration = load(&options.path, &clock, &metrics, &hashing)?;
+    let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
+    let access_log = AccessLog::new(metrics.access_log_dropped.clone());
+    let writer = start_threads(&access_log, &worker, options.threads)?;
+    let bound: Result<Vec<_>, _> = configuration
+        .listeners
+        .iter()
+        .map(|listener| BoundListener::new(listener).map_err(|error| bind_error(listener.address, error)))
+        .collect();
+    let bound = bound?;
+    let admin_address = configuration.admin.address;
+    let admin = listen::bind(admin_address).map_err(|error| bind_error(admin_address, error))?;
+    if let Ok(address) = admin.local_addr() {
+        info!("admin on {address}");
+    }
+    let shared = Arc::new(Shared {
+        no_route: metrics.route(record::NO_ROUTE),
+        drain: Drain::new(metrics.connections.clone()),
+        tls,
+        configuration: ArcSwap::from_pointee(configuration),
+        clock,
+        metrics,
+        access_log: access_log.clone(),
+    });
+    shared.accepted();
+    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing };
+    run(shared, bound, admin, reloader, options);
+    access_log.close();
+    let _ = writer.join();
+    Ok(())
+}
+
+fn load(
+    path: &Path,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    hashing: &HashingPool,
+) -> Result<Configuration, ServeError> {
+    let services = Services {
+        clock: clock.clone(),
+        environment: &|name| std::env::var(name).ok(),
+        metrics: metrics.clone(),
+        hashing: hashing.clone(),
+    };
+    let configuration = Configuration::load(path, &services, None)
+        .map_err(|rejected| ServeError::Configuration(Box::new(rejected)))?;
+    for problem in configuration.warnings.sorted() {
+        warn!("{problem}");
+    }
+    Ok(configuration)
+}
+
+fn bind_error(address: std::net::SocketAddr, error: std::io::Error) -> ServeError {
+    ServeError::Bind { address, error }
+}
+
+/// Starts the threads that hash passwords and the one that writes the access log.
+fn start_threads(
+    access_log: &AccessLog,
+    worker: &HashingWorker,
+    threads: usize,
+) -> Result<std::thread::JoinHandle<()>, ServeError> {
+    for at in 0..threads.div_ceil(2) {
+        let worker = worker.clone();
+        let thread = std::thread::Builder::new().name(format!("hashing-{at}"));
+        thread.spawn(move || worker.run()).map_err(ServeError::Thread)?;
+    }
+    let log = access_log.clone();
+    let thread = std::thread::Builder::new().name("access-log".to_owned());
+    thread.spawn(move || log.write_out(std::io::stdout())).map_err(ServeError::Thread)
+}
+
+/// Runs the services until the end.
+fn run(
+    shared: Arc<Shared>,
+    listeners: Vec<BoundListener>,
+    admin: std::net::TcpListener,
+    reloader: Reloader,
+    options: &ServeOptions,
+) {
+    let mut server = Server::new_with_opt_and_conf(None, server_configuration(options.threads));
+    server.bootstrap();
+    let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
+    let mut proxy = http_proxy(&server.configuration, edge);
+    let mut http = HttpServerOptions::default();
+    // CONNECT is refused like any method that a route does not take, and not by the library in its own words.
+    http.allow_connect_method_proxying = true;
+    http.h2_idle_timeout = Some(shared.configuration.load().gateway.limits.idle_timeout);
+    proxy.server_options = Some(http);
+    let proxy = Arc::new(proxy);
+    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads: options.threads });
+    server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
+    server.add_service(UpkeepService { shared: shared.clone(), reloader: Some(reloader) });
+    server.run(RunArgs { shutdown_signal: Box::new(Ending { shared, deadline: options.drain }) });
+}
+
+fn server_configuration(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        // Draining is done before the library hears of the end, so nothing is left to wait for.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upstream_keepalive_pool_size: 1024,
+        // Each target of an upstream may be tried once when it cannot be reached.
+        max_retries: 8,
+        ..ServerConf::default()
+    }
+}
+
+/// Everything that goes on beside requests.
+struct UpkeepService {
+    shared: Arc<Shared>,
+    reloader: Option<Reloader>,
+}
+
+#[async_trait]
+impl Service for UpkeepService {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
+        let Some(reloader) = self.reloader.take() else {
+            error!("upkeep was started twice");
+            return;
+        };
+        tokio::join!(reloader.run(), resolve::keep_fresh(self.shared.clone()));
+    }
+
+    fn name(&self) -> &'static str {
+        "upkeep"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}

@@ -5,11 +5,13 @@
 //! with serde, so a document's shape is an ordinary struct with `#[serde(deny_unknown_fields)]`. YAML's own riddles are
 //! refused: aliases, tags, merge keys and several documents in one file.
 
+mod access;
 mod deserializer;
 mod entries;
 mod environment;
 mod fault;
 mod located;
+mod reading;
 mod tree;
 
 use std::path::PathBuf;
@@ -17,9 +19,10 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problems;
-use deserializer::Reading;
+
 pub use entries::Entries;
 pub use located::Located;
+use reading::Reading;
 use tree::Tree;
 
 /// The name of a newtype that must be a reference to a secret, `file:PATH` or `${NAME}`, and not the secret itself.

@@ -141,6 +141,14 @@ impl fmt::Debug for Pair {
 /// Query parameters that look like a credential.
 const QUERY_NAMES: [&str; 5] = ["api_key", "apikey", "access_token", "token", "jwt"];
 
+/// Whether anything in `request` could be a credential, without looking at it.
+pub fn is_present(request: &Request<'_>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(header::AUTHORIZATION)
+        || headers.contains_key(API_KEY)
+        || request.target().query().is_some_and(has_credential)
+}
+
 /// Finds the credential of `request`.
 pub fn find<'a>(request: &Request<'a>, accepted: Accepted) -> Found<'a> {
     if request.target().query().is_some_and(has_credential) {

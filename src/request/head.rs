@@ -49,6 +49,8 @@ pub enum HeadError {
     Malformed(Malformed),
     /// It is larger than the limits allow: 431.
     TooLarge,
+    /// It asks for a tunnel, which is never made: 405.
+    Tunnel,
 }
 
 impl From<Malformed> for HeadError {
@@ -152,23 +154,26 @@ enum Version {
 
 impl<'a> RequestLine<'a> {
     /// `METHOD SP TARGET SP HTTP/1.x`, with single spaces.
-    fn parse(line: &'a [u8]) -> Result<Self, Malformed> {
+    fn parse(line: &'a [u8]) -> Result<Self, HeadError> {
         let mut parts = line.split(|byte| *byte == b' ');
         let (Some(method), Some(target), Some(version), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(Malformed::RequestLine);
+            return Err(Malformed::RequestLine.into());
         };
         if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-            return Err(Malformed::Method);
+            return Err(Malformed::Method.into());
         }
         if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-            return Err(Malformed::ControlByte);
+            return Err(Malformed::ControlByte.into());
+        }
+        if method == b"CONNECT" {
+            return Err(HeadError::Tunnel);
         }
         let version = match version {
             b"HTTP/1.0" => Version::Http10,
             b"HTTP/1.1" => Version::Http11,
-            _ => return Err(Malformed::RequestLine),
+            _ => return Err(Malformed::RequestLine.into()),
         };
         Ok(Self { method, target, version })
     }

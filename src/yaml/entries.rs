@@ -9,14 +9,19 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::Located;
 
-/// Names and their values.
+/// Names and their values. A name whose value could not be read is kept, so that a use of it is not called undefined.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entries<T>(Vec<(Located<String>, T)>);
+pub struct Entries<T>(Vec<(Located<String>, Option<T>)>);
 
 impl<T> Entries<T> {
-    /// The names and values, in the order of the file.
+    /// The names and values that could be read, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&Located<String>, &T)> {
-        self.0.iter().map(|(name, value)| (name, value))
+        self.0.iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value)))
+    }
+
+    /// All names, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &Located<String>> {
+        self.0.iter().map(|(name, _)| name)
     }
 
     /// Whether there are none.
@@ -38,7 +43,40 @@ impl<T> Default for Entries<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+        deserializer.deserialize_newtype_struct(ENTRIES_MARKER, EntriesVisitor(PhantomData))
+    }
+}
+
+/// The name by which the deserializer recognises a mapping of which every name is wanted.
+pub(super) const ENTRIES_MARKER: &str = "$portcullis::Entries";
+
+/// The name by which the deserializer recognises a value that may have been taken out.
+pub(super) const KEPT_MARKER: &str = "$portcullis::Kept";
+
+/// A value, unless it could not be read.
+struct Kept<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Kept<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(KEPT_MARKER, KeptVisitor(PhantomData))
+    }
+}
+
+struct KeptVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for KeptVisitor<T> {
+    type Value = Kept<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_none<E>(self) -> Result<Kept<T>, E> {
+        Ok(Kept(None))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kept<T>, D::Error> {
+        T::deserialize(deserializer).map(Some).map(Kept)
     }
 }
 
@@ -53,8 +91,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Entries<T>, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some((name, value)) = access.next_entry::<_, Kept<T>>()? {
+            entries.push((name, value.0));
         }
         Ok(Entries(entries))
     }

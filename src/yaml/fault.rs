@@ -33,6 +33,7 @@ enum Kind {
     MissingField(&'static str),
     NotSupportedYet(String),
     Other(String),
+    UnknownField { name: String, known: &'static [&'static str] },
     UnknownVariant { name: String, known: &'static [&'static str] },
 }
 
@@ -65,7 +66,7 @@ impl<'t> Fault<'t> {
     }
 
     pub(super) fn not_supported_yet(mut self) -> Self {
-        if let Kind::UnknownVariant { name, .. } = self.kind {
+        if let Kind::UnknownField { name, .. } | Kind::UnknownVariant { name, .. } = self.kind {
             self.kind = Kind::NotSupportedYet(name);
         }
         self
@@ -83,13 +84,17 @@ impl<'t> Fault<'t> {
     pub(super) fn missing_field(&self) -> Option<(&'t Tree, &'static str)> {
         match self.kind {
             Kind::MissingField(name) => self.tree.map(|tree| (tree, name)),
-            Kind::NotSupportedYet(_) | Kind::Other(_) | Kind::UnknownVariant { .. } => None,
+            Kind::NotSupportedYet(_)
+            | Kind::Other(_)
+            | Kind::UnknownField { .. }
+            | Kind::UnknownVariant { .. } => None,
         }
     }
 
-    pub(super) fn unknown_variant(&self) -> Option<&str> {
+    /// The name that is not known here, of a key or of an alternative.
+    pub(super) fn unknown_name(&self) -> Option<&str> {
         match &self.kind {
-            Kind::UnknownVariant { name, .. } => Some(name),
+            Kind::UnknownField { name, .. } | Kind::UnknownVariant { name, .. } => Some(name),
             Kind::MissingField(_) | Kind::NotSupportedYet(_) | Kind::Other(_) => None,
         }
     }
@@ -99,12 +104,14 @@ impl<'t> Fault<'t> {
             Kind::MissingField(name) => format!("`{name}` is missing here"),
             Kind::NotSupportedYet(name) => format!("`{name}` is not supported yet"),
             Kind::Other(what) => what.clone(),
+            Kind::UnknownField { name, .. } => format!("unknown key `{name}`"),
             Kind::UnknownVariant { known, .. } => format!("this must be one of {}", article_list(known)),
         }
     }
 
     pub(super) fn hint(&self) -> Option<String> {
         match &self.kind {
+            Kind::UnknownField { name, known } => Some(key_hint(name, known)),
             Kind::UnknownVariant { name, known } => {
                 nearest(name, known.iter().copied()).map(|candidate| format!("did you mean `{candidate}`?"))
             }
@@ -135,12 +142,24 @@ impl Error for Fault<'_> {
         Self::custom(format!("{expected} is expected here"))
     }
 
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::new(Kind::UnknownField { name: field.to_owned(), known })
+    }
+
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
         Self::new(Kind::UnknownVariant { name: variant.to_owned(), known })
     }
 
     fn missing_field(field: &'static str) -> Self {
         Self::new(Kind::MissingField(field))
+    }
+}
+
+/// What was meant by an unknown key, or which keys there are.
+pub(super) fn key_hint(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("the keys here are {}", article_list(known)),
     }
 }
 

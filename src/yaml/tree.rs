@@ -76,6 +76,19 @@ impl Tree {
         }
     }
 
+    /// The entries of a mapping; none of anything else.
+    pub(super) fn entries(&self) -> &[(Tree, Tree)] {
+        match &self.node {
+            Node::Mapping(entries) => entries,
+            Node::Null
+            | Node::Boolean(_)
+            | Node::Integer(_)
+            | Node::Number(_)
+            | Node::Text(_)
+            | Node::Sequence(_) => &[],
+        }
+    }
+
     fn report_duplicates(&self, source: &Arc<Source>, problems: &mut Problems) {
         match &self.node {
             Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) | Node::Text(_) => {}

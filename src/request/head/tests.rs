@@ -73,7 +73,6 @@ fn everything_with_two_readings_is_refused() {
         ("GET /\u{0} HTTP/1.1\r\nHost: a\r\n\r\n", M::ControlByte),
         ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", M::ControlByte),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
-        ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         // Host.
@@ -122,6 +121,14 @@ fn everything_with_two_readings_is_refused() {
         ),
     ] {
         assert_eq!(read(text.as_bytes()), Err(HeadError::Malformed(expect)), "{text:?}");
+    }
+}
+
+#[test]
+fn a_tunnel_is_told_apart() {
+    for target in ["a:443", "/x", "*"] {
+        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(read(head.as_bytes()), Err(HeadError::Tunnel), "{target}");
     }
 }
 

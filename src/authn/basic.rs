@@ -1,0 +1,235 @@
+//! HTTP Basic (RFC 7617): names and passwords, checked against a file of password hashes.
+//!
+//! A password is hashed once, not once for each request: each user remembers a keyed fingerprint of the pair that was
+//! verified last, and a request with the same pair only compares it. An unknown user costs the same work as a known one.
+
+mod file;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::Attempt;
+use super::credential::Pair;
+use super::identity::{Identity, Method as Kind, Subject, Validity, Words};
+use super::password::{HashingPool, StoredHash};
+use super::reason::Reason;
+use super::revocable::{self, Revocable};
+use crate::fingerprint::Fingerprint;
+use crate::loading::Loading;
+use crate::telemetry::metrics::{AuthSeries, Metrics};
+use crate::yaml::Located;
+
+/// Names and passwords, listed in a file of password hashes.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The file of `name:hash` lines, argon2id or bcrypt. `portcullis hash-password` writes a line.
+    #[schemars(with = "String")]
+    pub users: Located<PathBuf>,
+    /// What browsers show when they ask for the password.
+    pub realm: Located<String>,
+    /// Scopes that every user of this file has.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Roles that every user of this file has.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Leaves name and password in the request that goes upstream instead of removing them.
+    #[serde(default)]
+    pub forward_credential: bool,
+}
+
+/// A compiled set of users.
+pub struct Method {
+    name: Arc<str>,
+    realm: String,
+    forward_credential: bool,
+    users: HashMap<Box<str>, User>,
+    /// Verified against when the user is unknown, so that it takes as long as for one who is known.
+    decoy: StoredHash,
+    pool: HashingPool,
+    /// Verifications that are under way, so that a burst of one pair is hashed once.
+    under_way: Mutex<HashMap<Fingerprint, watch::Receiver<Option<Verdict>>>>,
+    series: AuthSeries,
+}
+
+struct User {
+    hash: StoredHash,
+    identity: Arc<Identity>,
+    /// The fingerprint of name, password and hash that was verified.
+    verified: OnceLock<Fingerprint>,
+}
+
+type Verdict = Result<(), Reason>;
+
+impl Method {
+    /// Reads the user file. Users whose line did not change since `previous` keep their verified pair.
+    pub fn compile(
+        name: &Arc<str>,
+        config: &Located<Config>,
+        pool: &HashingPool,
+        previous: Option<&Method>,
+        metrics: &Metrics,
+        loading: &mut Loading<'_>,
+    ) -> Option<Self> {
+        let Config { users, realm, scopes, roles, forward_credential } = &**config;
+        if realm.is_empty()
+            || !realm.chars().all(|letter| letter == ' ' || letter.is_ascii_graphic())
+            || realm.contains(['"', '\\'])
+        {
+            loading.error(realm.place(), "a realm is printable ASCII text without quotes and backslashes");
+            return None;
+        }
+        let lines = file::read(users, loading)?;
+        let mut compiled = HashMap::with_capacity(lines.len());
+        for (user, hash) in lines {
+            let Some(subject) = Subject::new(&user) else { continue };
+            let verified = previous
+                .and_then(|previous| previous.users.get(&user))
+                .filter(|before| before.hash.expose() == hash.expose())
+                .map_or_else(OnceLock::new, |before| before.verified.clone());
+            let identity = Identity {
+                auth: name.clone(),
+                method: Kind::Basic,
+                revocable: Revocable::new(&user, None).with(revocable::Kind::User, &user),
+                subject,
+                scopes: Words::new(scopes.iter().map(String::as_str)),
+                roles: Words::new(roles.iter().map(String::as_str)),
+                key_id: None,
+                claims: Box::default(),
+                validity: Validity::default(),
+            };
+            compiled.insert(user, User { hash, identity: Arc::new(identity), verified });
+        }
+        let decoy = compiled.values().next().map(|user| user.hash.clone());
+        let Some(decoy) = decoy else {
+            loading
+                .error(users.place(), "this file lists no user")
+                .hint("`portcullis hash-password NAME` writes a line");
+            return None;
+        };
+        Some(Self {
+            name: name.clone(),
+            realm: realm.to_string(),
+            forward_credential: *forward_credential,
+            users: compiled,
+            decoy,
+            pool: pool.clone(),
+            under_way: Mutex::default(),
+            series: metrics.auth(name),
+        })
+    }
+
+    /// The name in `auth`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What browsers show.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Whether name and password stay in the request.
+    pub fn forwards_credential(&self) -> bool {
+        self.forward_credential
+    }
+
+    /// The identity of a pair that has been verified before; costs a fingerprint and a comparison.
+    pub fn remembered(&self, pair: &Pair) -> Option<Arc<Identity>> {
+        let user = self.users.get(pair.user())?;
+        let known = user.verified.get()?;
+        if *known != fingerprint(pair, &user.hash) {
+            return None;
+        }
+        self.series.cache_hits.inc();
+        Some(user.identity.clone())
+    }
+
+    /// Verifies a pair on the hashing pool. A user who is not in the file is [`Attempt::Absent`], without any work: the
+    /// caller owes [`Method::decoy`] when no other method knows the user either.
+    pub async fn attempt(&self, pair: &Pair) -> Attempt {
+        let Some(user) = self.users.get(pair.user()) else { return Attempt::Absent };
+        self.series.cache_misses.inc();
+        let fingerprint = fingerprint(pair, &user.hash);
+        match self.verify_once(fingerprint, pair, &user.hash).await {
+            Ok(()) => {
+                let _ = user.verified.set(fingerprint);
+                Attempt::Verified(user.identity.clone())
+            }
+            Err(reason) => Attempt::Failed(reason),
+        }
+    }
+
+    /// Does the work of a verification that cannot succeed.
+    pub async fn decoy(&self, pair: &Pair) -> Reason {
+        let fingerprint = fingerprint(pair, &self.decoy);
+        // Even if the password happens to fit the decoy, the user does not exist.
+        self.verify_once(fingerprint, pair, &self.decoy).await.err().unwrap_or(Reason::BadPassword)
+    }
+
+    /// Verifies, or waits for the outcome when the same pair is being verified for another request.
+    async fn verify_once(&self, fingerprint: Fingerprint, pair: &Pair, hash: &StoredHash) -> Verdict {
+        let (announce, mut outcome) = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(outcome) = under_way.get(&fingerprint) {
+                (None, outcome.clone())
+            } else {
+                let (announce, outcome) = watch::channel(None);
+                under_way.insert(fingerprint, outcome.clone());
+                (Some(announce), outcome)
+            }
+        };
+        if let Some(announce) = announce {
+            // Taken out again even when this request is dropped half way, or others would wait for nobody.
+            let _entry = UnderWay { method: self, fingerprint };
+            let password = Zeroizing::new(pair.expose_password().to_owned());
+            let verdict = match self.pool.verify(hash.clone(), password).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Reason::BadPassword),
+                Err(_) => Err(Reason::Overloaded),
+            };
+            announce.send_replace(Some(verdict));
+            return verdict;
+        }
+        match outcome.wait_for(Option::is_some).await {
+            Ok(verdict) => verdict.unwrap_or(Err(Reason::Overloaded)),
+            Err(_) => Err(Reason::Overloaded),
+        }
+    }
+}
+
+struct UnderWay<'a> {
+    method: &'a Method,
+    fingerprint: Fingerprint,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.method.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.fingerprint);
+    }
+}
+
+impl std::fmt::Debug for Method {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Basic")
+            .field("name", &self.name)
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Covers the hash as well, so that a changed password is verified anew.
+fn fingerprint(pair: &Pair, hash: &StoredHash) -> Fingerprint {
+    Fingerprint::of(&[pair.user().as_bytes(), pair.expose_password().as_bytes(), hash.expose().as_bytes()])
+}
+
+#[cfg(test)]
+mod tests;

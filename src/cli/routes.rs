@@ -1,0 +1,81 @@
+//! `portcullis routes`: what is matched, who may, and where it goes. Public routes are marked.
+
+use super::table::Table;
+use super::{ConfigurationFile, Output, check};
+use crate::gateway::guard::{Guard, Rule};
+use crate::gateway::requirement::Methods;
+use crate::gateway::route::{Access, Mode, Route};
+use crate::gateway::upstream::Destination;
+
+/// Show what is matched, who may, and where it goes.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RoutesArguments {
+    #[command(flatten)]
+    file: ConfigurationFile,
+}
+
+pub(super) fn execute(arguments: &RoutesArguments) -> Output {
+    let configuration = match check::load(&arguments.file) {
+        Ok(configuration) => configuration,
+        Err(complaint) => return Output::failure(complaint),
+    };
+    let mut table = Table::new(["ROUTE", "HOST", "PATH", "METHODS", "WHO MAY", "UPSTREAM"]);
+    for route in configuration.gateway.routes.iter() {
+        for (at, (methods, who)) in rules(route).into_iter().enumerate() {
+            let first = |text: String| if at == 0 { text } else { String::new() };
+            table.row([
+                first(name(route)),
+                first(route.pattern.host.to_string()),
+                first(route.pattern.path.to_string()),
+                methods,
+                who,
+                first(upstream(route)),
+            ]);
+        }
+    }
+    Output::success(table.to_string())
+}
+
+fn name(route: &Route) -> String {
+    match route.mode {
+        Mode::Enforce => route.name.to_string(),
+        Mode::Report => format!("{} (reports only)", route.name),
+    }
+}
+
+fn rules(route: &Route) -> Vec<(String, String)> {
+    match &route.access {
+        Access::Public(methods) => vec![(join(methods), "ANYONE (public)".to_owned())],
+        Access::Guarded(guard) => {
+            guard.rules().iter().map(|rule| (join(&rule.methods), who(guard, rule))).collect()
+        }
+    }
+}
+
+fn join(methods: &Methods) -> String {
+    methods.iter().collect::<Vec<_>>().join(" ")
+}
+
+fn who(guard: &Guard, rule: &Rule) -> String {
+    let names: Vec<&str> = guard.authenticators().iter().map(|method| &**method.name()).collect();
+    let mut text = names.join(" or ");
+    let requirement = &rule.requirement;
+    if !requirement.scopes.is_empty() {
+        text.push_str(&format!(" with {}", requirement.scopes.join(" and ")));
+    }
+    if !requirement.roles.is_empty() {
+        text.push_str(&format!(" as {}", requirement.roles.join(" or ")));
+    }
+    text
+}
+
+fn upstream(route: &Route) -> String {
+    let upstream = &route.upstream;
+    match &upstream.destination {
+        Destination::Echo => format!("{} (builtin:echo)", upstream.name),
+        Destination::Targets(targets) => match targets.len() {
+            1 => upstream.name.to_string(),
+            several => format!("{} ({several} targets)", upstream.name),
+        },
+    }
+}

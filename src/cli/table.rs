@@ -1,0 +1,37 @@
+//! Text in columns.
+
+use std::fmt;
+
+/// Rows of cells that are lined up when they are shown.
+pub(super) struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// A table with these titles.
+    pub(super) fn new(titles: [&str; N]) -> Self {
+        Self { rows: vec![titles.map(str::to_owned)] }
+    }
+
+    /// Adds a row. Control characters are shown as question marks: a label must not move the cursor.
+    pub(super) fn row(&mut self, cells: [String; N]) {
+        self.rows.push(cells.map(|cell| cell.replace(char::is_control, "?")));
+    }
+}
+
+impl<const N: usize> fmt::Display for Table<N> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        let widths: [usize; N] = std::array::from_fn(width);
+        let lines: Vec<String> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+                cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+            })
+            .collect();
+        formatter.write_str(&lines.join("\n"))
+    }
+}

@@ -1,0 +1,138 @@
+//! Turns the document into what serves requests. Every name becomes a pointer here, or the file is refused.
+
+mod auth;
+mod headers;
+mod names;
+mod routes;
+mod upstreams;
+
+use ipnet::IpNet;
+
+use super::document::{Document, LimitsEntry};
+use super::listeners::{self, Admin, Listener};
+use super::tls::{self, Tls};
+use super::{Configuration, Services};
+use crate::gateway::matcher::RouteTable;
+use crate::gateway::{Gateway, Limits};
+use crate::loading::Loading;
+use crate::revocation::Revocations;
+use crate::yaml::Located;
+use names::Uses;
+
+/// Everything that a document compiles into.
+pub(super) struct Compiled {
+    pub(super) gateway: Gateway,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) admin: Admin,
+    pub(super) tls: Option<Tls>,
+}
+
+/// Compiles `document`, reporting everything that is wrong with it. `None` means that something essential is missing;
+/// otherwise the caller looks at the problems.
+pub(super) fn compile(
+    document: &Located<Document>,
+    services: &Services<'_>,
+    previous: Option<&Configuration>,
+    loading: &mut Loading<'_>,
+) -> Option<Compiled> {
+    let Document {
+        version,
+        listen: _,
+        admin,
+        tls,
+        redis: _,
+        trusted_proxies,
+        auth,
+        revocation: _,
+        identity,
+        limits,
+        upstreams,
+        routes,
+    } = &**document;
+    if **version != 1 {
+        loading
+            .error(version.place(), format!("this is version {} of the file format", **version))
+            .hint("this Portcullis reads version 1");
+    }
+    let listeners = listeners::compile(document, loading);
+    let admin = listeners::compile_admin(admin.as_ref(), loading);
+    let before = previous.map(|previous| &*previous.gateway);
+    let tls = tls
+        .as_ref()
+        .map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
+    let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
+    let limits = compile_limits(limits);
+    let identity_headers = headers::compile(identity.as_ref(), loading);
+    let methods = auth::compile(auth, identity_headers.as_ref(), services, before, loading);
+    let upstreams = upstreams::compile(upstreams, &services.metrics, before, loading);
+    let mut uses = Uses::new(auth.names(), document.upstreams.names());
+    let routes = routes::compile(routes, &methods, &upstreams, &mut uses, services, loading);
+    uses.report_unused(loading);
+    let gateway = Gateway {
+        routes: RouteTable::new(routes),
+        upstreams: upstreams.into_iter().filter_map(|(_, upstream)| upstream).collect(),
+        methods: methods.into_iter().filter_map(|(_, method)| method).collect(),
+        identity_headers: identity_headers?,
+        revocations: Revocations,
+        trusted_proxies,
+        limits,
+    };
+    let tls = match tls {
+        None => None,
+        Some(tls) => Some(tls?),
+    };
+    Some(Compiled { gateway, listeners, admin, tls })
+}
+
+fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for entry in entries {
+        let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<std::net::IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) => networks.push(network.trunc()),
+            Err(_) => {
+                loading
+                    .error(entry.place(), "this is no network")
+                    .hint("write `10.0.0.0/8`, `fd00::/8` or a single address");
+            }
+        }
+    }
+    // Halves of the internet add up to the whole: what counts is what they cover together.
+    if let Some(entry) = entries.first()
+        && IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0)
+    {
+        loading
+            .error(entry.place(), "these networks cover the whole internet")
+            .hint("whoever is trusted here can pretend to come from any address: list your proxies only");
+    }
+    networks
+}
+
+fn compile_limits(entry: &LimitsEntry) -> Limits {
+    let LimitsEntry {
+        request_header_bytes,
+        request_headers,
+        request_body_bytes,
+        header_timeout,
+        body_timeout,
+        idle_timeout,
+        connections,
+    } = entry;
+    Limits {
+        request_header_bytes: request_header_bytes.bytes(),
+        request_headers: *request_headers as usize,
+        request_body_bytes: request_body_bytes.bytes(),
+        header_timeout: header_timeout.duration(),
+        body_timeout: body_timeout.duration(),
+        idle_timeout: idle_timeout.duration(),
+        connections: *connections as usize,
+    }
+}
+
+/// A name beside what it compiled into; `None` when that failed, which has been reported.
+type Named<T> = (Located<String>, Option<T>);
+
+/// What `name` compiled into; nothing when there is no such name or it could not be compiled, both of which are reported.
+fn find<'a, T>(list: &'a [Named<T>], name: &str) -> Option<&'a T> {
+    list.iter().find(|(known, _)| **known == *name).and_then(|(_, value)| value.as_ref())
+}

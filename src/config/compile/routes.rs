@@ -1,0 +1,275 @@
+//! Compiles `routes`: patterns, guards and rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Named, find, names, names::Uses};
+use crate::authn::Authenticator;
+use crate::authn::identity::Words;
+use crate::config::Services;
+use crate::config::document::{
+    AuthReference, EncodedSlashes, MatchEntry, ModeEntry, NameList, RequirementEntry, RewriteEntry,
+    RouteEntry,
+};
+use crate::config::overlap;
+use crate::gateway::guard::{Guard, Rule};
+use crate::gateway::matcher::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
+use crate::gateway::requirement::{Methods, Requirement, USUAL_METHODS};
+use crate::gateway::route::{Access, Mode, Route};
+use crate::gateway::upstream::Upstream;
+use crate::loading::Loading;
+use crate::problem::Place;
+use crate::yaml::{Entries, Located};
+
+pub(super) fn compile(
+    entries: &Located<Vec<Located<RouteEntry>>>,
+    methods: &[Named<Authenticator>],
+    upstreams: &[Named<Arc<Upstream>>],
+    uses: &mut Uses,
+    services: &Services<'_>,
+    loading: &mut Loading<'_>,
+) -> Vec<Arc<Route>> {
+    if entries.is_empty() && !loading.problems.has_errors() {
+        loading.error(entries.place(), "at least one route must stand here");
+    }
+    let mut routes = Vec::with_capacity(entries.len());
+    let mut patterns = Vec::with_capacity(entries.len());
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let RouteEntry { name, matches, auth, allow, upstream, rewrite, encoded_slashes, mode } = &**entry;
+        names::check(name, loading);
+        if let Some(line) = seen.insert(name, name.place().line()) {
+            loading
+                .error(name.place(), format!("the route `{}` is given twice", **name))
+                .hint(format!("the first one is in line {line}"));
+        }
+        uses.upstream(upstream, upstream.place(), loading);
+        let pattern = compile_pattern(matches, loading);
+        let access =
+            compile_access(entry, auth.as_ref(), allow.as_ref(), pattern.as_ref(), methods, uses, loading);
+        let Some(pattern) = pattern else { continue };
+        let strip_segments =
+            rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
+        let public = matches!(access, Some(Access::Public(_)));
+        patterns.push(overlap::Entry { route: entry, pattern: pattern.clone(), public });
+        let (Some(access), Some(upstream)) = (access, find(upstreams, upstream)) else { continue };
+        routes.push(Arc::new(Route {
+            name: name.as_str().into(),
+            pattern,
+            access,
+            upstream: upstream.clone(),
+            strip_segments: strip_segments.unwrap_or_default(),
+            allows_encoded_slashes: *encoded_slashes == EncodedSlashes::Allow,
+            mode: match mode {
+                ModeEntry::Enforce => Mode::Enforce,
+                ModeEntry::Report => Mode::Report,
+            },
+            series: services.metrics.route(name),
+        }));
+    }
+    overlap::check(&patterns, loading);
+    routes
+}
+
+fn compile_pattern(entry: &MatchEntry, loading: &mut Loading<'_>) -> Option<Pattern> {
+    let MatchEntry { host, path, methods } = entry;
+    let mut report = |error: PatternError, place: &Place| {
+        loading.error(place, error.what).hint(error.hint);
+    };
+    let host = match host {
+        None => Some(HostPattern::Any),
+        Some(host) => HostPattern::parse(host).map_err(|error| report(error, host.place())).ok(),
+    };
+    let path = PathPattern::parse(path).map_err(|error| report(error, path.place())).ok();
+    let methods = methods.as_ref().map(|methods| compile_method_list(methods, loading));
+    Some(Pattern { host: host?, path: path?, methods })
+}
+
+fn compile_method_list(list: &Located<Vec<Located<String>>>, loading: &mut Loading<'_>) -> Methods {
+    if list.is_empty() {
+        loading
+            .error(list.place(), "at least one method must stand here")
+            .hint("leave `methods` out to match all of them");
+    }
+    for name in list.iter() {
+        check_method(name, name.place(), loading);
+    }
+    Methods::new(list.iter().map(|name| name.as_str()))
+}
+
+fn check_method(name: &str, place: &Place, loading: &mut Loading<'_>) {
+    let token = !name.is_empty()
+        && name.len() <= 32
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    if matches!(name, "CONNECT" | "TRACE") {
+        loading
+            .error(place, format!("{name} is never passed on"))
+            .hint("it makes a tunnel or echoes credentials");
+    } else if !token {
+        loading
+            .error(place, "this is no method")
+            .hint("such as GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
+    } else if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        loading
+            .error(place, format!("methods are case-sensitive: `{name}` would match nothing"))
+            .hint(format!("write `{}`", name.to_ascii_uppercase()));
+    }
+}
+
+fn compile_access(
+    entry: &Located<RouteEntry>,
+    auth: Option<&Located<AuthReference>>,
+    allow: Option<&Located<Entries<RequirementEntry>>>,
+    pattern: Option<&Pattern>,
+    methods: &[Named<Authenticator>],
+    uses: &mut Uses,
+    loading: &mut Loading<'_>,
+) -> Option<Access> {
+    let Some(auth) = auth else {
+        loading
+            .error(entry.place(), "`auth` is missing here")
+            .hint("name a method of `auth`, or write `auth: public` if anyone may use this route");
+        return None;
+    };
+    let matched = pattern.and_then(|pattern| pattern.methods.clone());
+    let names = match &**auth {
+        AuthReference::Public => {
+            if let Some(allow) = allow {
+                loading
+                    .error(
+                        allow.place(),
+                        "`allow` says what a caller needs, and a public route knows no caller",
+                    )
+                    .hint("limit the methods with `match: { methods: […] }`, or remove `allow`");
+            }
+            return Some(Access::Public(matched.unwrap_or_else(Methods::usual)));
+        }
+        AuthReference::Methods(names) => names,
+    };
+    let mut authenticators: Vec<Authenticator> = Vec::new();
+    let mut complete = true;
+    let mut seen: Vec<&str> = Vec::new();
+    let listed: Vec<(&str, &Place)> = match names {
+        NameList::One(name) => vec![(name.as_str(), auth.place())],
+        NameList::Several(names) => names.iter().map(|name| (name.as_str(), name.place())).collect(),
+    };
+    for (name, place) in listed {
+        uses.method(name, place, loading);
+        if seen.contains(&name) {
+            loading.error(place, format!("`{name}` is listed twice"));
+        }
+        seen.push(name);
+        match find(methods, name) {
+            Some(method) => authenticators.push(method.clone()),
+            None => complete = false,
+        }
+    }
+    let rules = compile_rules(allow, matched, loading);
+    complete.then(|| Access::Guarded(Guard::new(authenticators, rules)))
+}
+
+fn compile_rules(
+    allow: Option<&Located<Entries<RequirementEntry>>>,
+    matched: Option<Methods>,
+    loading: &mut Loading<'_>,
+) -> Vec<Rule> {
+    let Some(allow) = allow else {
+        return vec![Rule {
+            methods: matched.unwrap_or_else(Methods::usual),
+            requirement: Requirement::default(),
+        }];
+    };
+    if allow.is_empty() {
+        loading
+            .error(allow.place(), "`allow` lists no method, so nobody could use this route")
+            .hint("remove it, or list methods");
+    }
+    let mut seen: Vec<String> = Vec::new();
+    let mut rules = Vec::new();
+    let mut rest = None;
+    for (key, entry) in allow.iter() {
+        let requirement = compile_requirement(entry, loading);
+        if key.trim() == "*" {
+            rest = Some(requirement);
+            continue;
+        }
+        let mut names = Vec::new();
+        for name in key.split(',').map(str::trim) {
+            check_method(name, key.place(), loading);
+            if seen.iter().any(|other| other == name) {
+                loading
+                    .error(key.place(), format!("{name} is listed twice"))
+                    .hint("each method has one rule");
+            }
+            if matched.as_ref().is_some_and(|matched| !matched.contains(name)) {
+                loading
+                    .error(key.place(), format!("the route does not match {name}"))
+                    .hint("add it to `match: { methods: […] }`, or remove it here");
+            }
+            seen.push(name.to_owned());
+            names.push(name);
+        }
+        rules.push(Rule { methods: Methods::new(names), requirement });
+    }
+    if let Some(requirement) = rest {
+        let all: Vec<String> = match &matched {
+            Some(matched) => matched.iter().map(str::to_owned).collect(),
+            None => USUAL_METHODS.map(str::to_owned).to_vec(),
+        };
+        let others = all.iter().filter(|name| !seen.contains(name)).map(String::as_str);
+        rules.push(Rule { methods: Methods::new(others), requirement });
+    }
+    rules
+}
+
+fn compile_requirement(entry: &RequirementEntry, loading: &mut Loading<'_>) -> Requirement {
+    let RequirementEntry { scopes, roles } = entry;
+    // RFC 6749 §3.3: visible ASCII without the quote and the backslash.
+    let scope_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b','))
+    };
+    for scope in scopes.iter().filter(|scope| !scope_token(scope)) {
+        loading
+            .error(scope.place(), "this is no scope")
+            .hint("visible ASCII characters without quotes, commas and backslashes");
+    }
+    for role in roles.iter().filter(|role| Words::new([role.as_str()]).is_empty()) {
+        loading
+            .error(role.place(), "this is no role")
+            .hint("text without white space, commas and control characters");
+    }
+    Requirement {
+        scopes: Words::new(scopes.iter().map(|scope| scope.as_str())),
+        roles: Words::new(roles.iter().map(|role| role.as_str())),
+    }
+}
+
+/// How many segments are taken off. The route's path must begin with them, or some requests would keep them.
+fn compile_rewrite(entry: &RewriteEntry, path: &PathPattern, loading: &mut Loading<'_>) -> Option<usize> {
+    let RewriteEntry { strip_prefix } = entry;
+    let prefix = match PathPattern::parse(strip_prefix) {
+        Ok(prefix)
+            if prefix.tail == Tail::End
+                && prefix
+                    .segments
+                    .iter()
+                    .all(|segment| matches!(segment, Segment::Literal(text) if !text.is_empty())) =>
+        {
+            prefix
+        }
+        Ok(_) | Err(_) => {
+            loading
+                .error(strip_prefix.place(), "this is no prefix of a path")
+                .hint("such as `/v1`: whole segments, no wildcards");
+            return None;
+        }
+    };
+    if !path.segments.starts_with(&prefix.segments) {
+        loading
+            .error(strip_prefix.place(), "the route's path does not begin with this")
+            .hint(format!("the path is `{path}`"));
+        return None;
+    }
+    Some(prefix.segments.len())
+}

@@ -1,0 +1,347 @@
+//! The shape of gateway.yaml. Doc comments here become the descriptions that editors show.
+
+mod references;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::authn::{api_key, basic, jwt};
+use crate::loading::SecretReference;
+use crate::revocation;
+use crate::units::{ByteSize, TimeSpan};
+use crate::yaml::{Entries, Located};
+pub use references::{AuthReference, NameList, UpstreamEntry};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of the file format: 1.
+    pub version: Located<u32>,
+    /// Where clients connect to.
+    pub listen: Located<Vec<Located<ListenEntry>>>,
+    /// Where operators connect to: metrics, health, revocations. On 127.0.0.1:9180 unless said otherwise.
+    #[serde(default)]
+    pub admin: Option<Located<AdminEntry>>,
+    /// Certificates and how they are used.
+    #[serde(default)]
+    pub tls: Option<Located<TlsEntry>>,
+    /// The Redis that holds the revocation list.
+    #[serde(default)]
+    pub redis: Option<Located<revocation::RedisConfig>>,
+    /// Networks (CIDR) whose `X-Forwarded-*` and `Forwarded` fields are believed; nobody by default.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<Located<String>>,
+    /// Named ways to say who you are, one kind each.
+    #[serde(default)]
+    pub auth: Entries<AuthEntry>,
+    /// Where the revocation list is, and how much it must be in touch.
+    #[serde(default)]
+    pub revocation: Option<Located<revocation::Config>>,
+    /// What upstreams are told about the caller.
+    #[serde(default)]
+    pub identity: Option<Located<IdentityEntry>>,
+    /// How much a request may ask for.
+    #[serde(default)]
+    pub limits: LimitsEntry,
+    /// Where requests go.
+    pub upstreams: Entries<Located<UpstreamEntry>>,
+    /// What is matched, who may, and where it goes.
+    pub routes: Located<Vec<Located<RouteEntry>>>,
+}
+
+/// One address that clients connect to. Exactly one of `tls`, `redirect` and `plaintext` says what is spoken there.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenEntry {
+    /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`.
+    #[schemars(with = "String")]
+    pub address: Located<SocketAddr>,
+    /// HTTPS: HTTP/1.1 and HTTP/2 by ALPN.
+    #[serde(default)]
+    pub tls: Option<bool>,
+    /// Plain HTTP that only sends clients to HTTPS.
+    #[serde(default)]
+    pub redirect: Option<Redirect>,
+    /// Plain HTTP. Credentials are never read there, so only public routes can be used.
+    #[serde(default)]
+    pub plaintext: Option<bool>,
+}
+
+/// Where a redirecting listener sends clients.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Redirect {
+    /// To the same URL with `https`.
+    Https,
+}
+
+/// Where operators connect to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminEntry {
+    /// Address and port. Keep it off the networks that clients come from.
+    #[schemars(with = "String")]
+    pub address: Located<SocketAddr>,
+    /// What a request must carry as `Authorization: Bearer` to read or write revocations. Without it, that is possible
+    /// on a loopback address only.
+    #[serde(default)]
+    pub token: Option<Located<SecretReference>>,
+}
+
+/// Certificates and how they are used.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsEntry {
+    /// Chosen by the name that the client asks for, from the names in the certificates; the first is the default. Read
+    /// again when the files change.
+    #[serde(default)]
+    pub certificates: Vec<Located<CertificateEntry>>,
+    /// For development: a certificate for these names is made at start.
+    #[serde(default)]
+    pub self_signed: Option<Located<Vec<Located<String>>>>,
+    /// The oldest version of TLS that is spoken.
+    #[serde(default)]
+    pub min_version: TlsVersion,
+    /// Whether clients show a certificate.
+    #[serde(default)]
+    pub client_auth: Option<Located<ClientAuthEntry>>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    #[serde(rename = "1.2")]
+    OneTwo,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    OneThree,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateEntry {
+    /// The certificate and the intermediate ones after it.
+    #[schemars(with = "String")]
+    pub cert: Located<PathBuf>,
+    /// Its private key.
+    #[schemars(with = "String")]
+    pub key: Located<PathBuf>,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAuthEntry {
+    /// The authorities that issue client certificates, in PEM.
+    #[schemars(with = "String")]
+    pub ca: Located<PathBuf>,
+    /// Whether a certificate must be shown.
+    #[serde(default)]
+    pub mode: ClientAuthMode,
+}
+
+/// Whether a client certificate must be shown.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthMode {
+    /// None is asked for.
+    Off,
+    /// One is asked for and verified if shown.
+    Optional,
+    /// Without one there is no connection.
+    #[default]
+    Required,
+}
+
+/// One way to say who you are.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthEntry {
+    /// API keys.
+    ApiKey(Located<api_key::Config>),
+    /// Names and passwords (RFC 7617).
+    Basic(Located<basic::Config>),
+    /// Signed tokens (RFC 7519).
+    Jwt(Box<Located<jwt::Config>>),
+}
+
+/// What upstreams are told about the caller.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityEntry {
+    /// Header fields and what stands in them: `subject`, `method`, `auth`, `scopes`, `roles`, `key_id`,
+    /// `claims.NAME`, `certificate.subject` or `certificate.names`. A client's own copy is always removed first.
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    pub headers: Entries<Located<String>>,
+}
+
+/// How much a request may ask for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsEntry {
+    /// Bytes of a request's head; more is answered 431.
+    pub request_header_bytes: ByteSize,
+    /// Number of header fields; more is answered 431.
+    pub request_headers: u32,
+    /// Bytes of a request's body; more is answered 413.
+    pub request_body_bytes: ByteSize,
+    /// From the first byte of a connection or a request to the end of its head.
+    pub header_timeout: TimeSpan,
+    /// How long a request's body may pause.
+    pub body_timeout: TimeSpan,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: TimeSpan,
+    /// Open connections on all listeners together.
+    pub connections: u32,
+}
+
+impl Default for LimitsEntry {
+    fn default() -> Self {
+        Self {
+            request_header_bytes: ByteSize::kibibytes(32),
+            request_headers: 100,
+            request_body_bytes: ByteSize::kibibytes(16 << 10),
+            header_timeout: TimeSpan::seconds(10),
+            body_timeout: TimeSpan::seconds(60),
+            idle_timeout: TimeSpan::seconds(75),
+            connections: 20_000,
+        }
+    }
+}
+
+/// An upstream in full.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// Servers, used in turn: `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear.
+    pub targets: Located<Vec<Located<String>>>,
+    /// How long to wait.
+    #[serde(default)]
+    pub timeouts: TimeoutsEntry,
+    /// How `https` targets prove who they are.
+    #[serde(default)]
+    pub tls: Option<Located<UpstreamTlsEntry>>,
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsEntry {
+    /// For a connection, TLS included.
+    pub connect: TimeSpan,
+    /// For the head of the answer, and then for each piece of its body.
+    pub request: TimeSpan,
+    /// Before an unused connection is closed.
+    pub idle: TimeSpan,
+}
+
+impl Default for TimeoutsEntry {
+    fn default() -> Self {
+        Self { connect: TimeSpan::seconds(1), request: TimeSpan::seconds(15), idle: TimeSpan::seconds(60) }
+    }
+}
+
+/// How an upstream proves who it is.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTlsEntry {
+    /// The authorities that issued its certificate, in PEM; the system's by default.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub ca: Option<Located<PathBuf>>,
+    /// The name in its certificate, where it differs from the target's host.
+    #[serde(default)]
+    pub server_name: Option<Located<String>>,
+}
+
+/// One route.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteEntry {
+    /// Its name, in logs and metrics.
+    pub name: Located<String>,
+    /// What it matches.
+    #[serde(rename = "match")]
+    pub matches: MatchEntry,
+    /// `public`, or the names of the methods in `auth` of which any is accepted.
+    #[serde(default)]
+    #[schemars(required, with = "AuthReference")]
+    pub auth: Option<Located<AuthReference>>,
+    /// What a caller needs, by method; a method that is not listed is answered 405. Without it, any accepted caller may
+    /// use any usual method.
+    #[serde(default)]
+    pub allow: Option<Located<Entries<RequirementEntry>>>,
+    /// The upstream it goes to.
+    pub upstream: Located<String>,
+    /// How the path is changed before it goes upstream.
+    #[serde(default)]
+    pub rewrite: Option<RewriteEntry>,
+    /// Whether `%2F` may stand in a segment.
+    #[serde(default)]
+    pub encoded_slashes: EncodedSlashes,
+    /// Whether refusals are enforced.
+    #[serde(default)]
+    pub mode: ModeEntry,
+}
+
+/// What a route matches.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchEntry {
+    /// `api.example.com` or `*.example.com`; any host by default.
+    #[serde(default)]
+    pub host: Option<Located<String>>,
+    /// `/a/b` exactly, `/a/*` with any one segment, `/a/**` with everything under it.
+    pub path: Located<String>,
+    /// Only these methods; any by default.
+    #[serde(default)]
+    pub methods: Option<Located<Vec<Located<String>>>>,
+}
+
+/// What a caller needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequirementEntry {
+    /// All of these scopes.
+    pub scopes: Vec<Located<String>>,
+    /// One of these roles.
+    pub roles: Vec<Located<String>>,
+}
+
+/// How a path is changed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RewriteEntry {
+    /// Leading segments to take off; the route's path must begin with them.
+    pub strip_prefix: Located<String>,
+}
+
+/// Whether `%2F` may stand in a segment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlashes {
+    /// It stays as it is, for APIs that carry paths in a segment.
+    Allow,
+    /// It is answered 400.
+    #[default]
+    Refuse,
+}
+
+/// Whether refusals are enforced.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeEntry {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are only logged and counted, and the request passes without an identity.
+    Report,
+}

@@ -1,0 +1,172 @@
+//! Finds the route of a request: by host, then by path, then by method.
+//!
+//! The most specific route wins, whatever the order in the file: an exact host before a wildcard before none, a longer
+//! path before a shorter one, a literal segment before `*` before `**`, a route with methods before one without. The
+//! table is a tree for each host, so a look-up costs as much as the path has segments, however many routes there are.
+
+mod pattern;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::requirement::Methods;
+use super::route::Route;
+use crate::request::Request;
+use crate::request::target::Segments;
+pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
+
+/// All routes.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    routes: Vec<Arc<Route>>,
+    exact_hosts: HashMap<Box<str>, Node>,
+    /// By the suffix with its leading dot.
+    wildcard_hosts: HashMap<Box<str>, Node>,
+    any_host: Node,
+}
+
+/// What a look-up finds.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The route.
+    Found(Arc<Route>),
+    /// Routes for the path, but not for the method; the methods there are.
+    MethodNotAllowed(HeaderValue),
+    /// Nothing.
+    NoRoute,
+}
+
+/// The routes below one path.
+#[derive(Debug, Default)]
+struct Node {
+    literal: HashMap<Box<str>, Node>,
+    any: Option<Box<Node>>,
+    /// Routes that end here, those with methods first.
+    here: Vec<Arc<Route>>,
+    /// Routes that take everything from here on (`/**`), those with methods first.
+    below: Vec<Arc<Route>>,
+}
+
+impl RouteTable {
+    /// Builds the table. Two routes with the same pattern and a method in common are for the caller to find and refuse.
+    pub fn new(routes: Vec<Arc<Route>>) -> Self {
+        let mut table = Self { routes: routes.clone(), ..Self::default() };
+        for route in routes {
+            let root = match &route.pattern.host {
+                HostPattern::Any => &mut table.any_host,
+                HostPattern::Exact(host) => table.exact_hosts.entry(host.clone()).or_default(),
+                HostPattern::Wildcard(suffix) => table.wildcard_hosts.entry(suffix.clone()).or_default(),
+            };
+            let mut node = root;
+            for segment in &route.pattern.path.segments {
+                node = match segment {
+                    Segment::Any => node.any.get_or_insert_default(),
+                    Segment::Literal(text) => node.literal.entry(text.clone()).or_default(),
+                };
+            }
+            let list = match route.pattern.path.tail {
+                Tail::End => &mut node.here,
+                Tail::Everything => &mut node.below,
+            };
+            let with_methods = list.iter().take_while(|other| other.pattern.methods.is_some()).count();
+            let at = if route.pattern.methods.is_some() { with_methods } else { list.len() };
+            list.insert(at, route);
+        }
+        table
+    }
+
+    /// All routes, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter()
+    }
+
+    /// Finds the most specific route.
+    pub fn find(&self, request: &Request<'_>) -> Lookup {
+        let host = request.host();
+        let segments = request.target().segments();
+        let mut search = Search { method: request.method(), other_methods: Vec::new() };
+        let found = self
+            .exact_hosts
+            .get(host)
+            .and_then(|root| search.below(root, segments.clone()))
+            .or_else(|| self.find_by_suffix(host, &segments, &mut search))
+            .or_else(|| search.below(&self.any_host, segments));
+        match found {
+            Some(route) => Lookup::Found(route.clone()),
+            None if search.other_methods.is_empty() => Lookup::NoRoute,
+            None => Lookup::MethodNotAllowed(search.allow()),
+        }
+    }
+
+    fn find_by_suffix<'t>(
+        &'t self,
+        host: &str,
+        segments: &Segments<'_>,
+        search: &mut Search<'_, 't>,
+    ) -> Option<&'t Arc<Route>> {
+        if self.wildcard_hosts.is_empty() {
+            return None;
+        }
+        // From the longest suffix to the shortest: each dot but a leading one begins one.
+        let dots = host.char_indices().filter(|(at, letter)| *letter == '.' && *at > 0);
+        dots.filter_map(|(at, _)| self.wildcard_hosts.get(&host[at..]))
+            .find_map(|root| search.below(root, segments.clone()))
+    }
+}
+
+/// One look-up.
+struct Search<'a, 't> {
+    method: &'a str,
+    /// Routes that fit but for their methods.
+    other_methods: Vec<&'t Arc<Route>>,
+}
+
+impl<'t> Search<'_, 't> {
+    /// The most specific route below `node`. It descends only where routes are, so its depth is bounded by the policy
+    /// and not by the request.
+    fn below(&mut self, node: &'t Node, mut segments: Segments<'_>) -> Option<&'t Arc<Route>> {
+        let Some(segment) = segments.next() else {
+            return self.first_of(&node.here).or_else(|| self.first_of(&node.below));
+        };
+        if let Some(child) = node.literal.get(&*segment)
+            && let Some(route) = self.below(child, segments.clone())
+        {
+            return Some(route);
+        }
+        if let Some(child) = &node.any
+            && !segment.is_empty()
+            && let Some(route) = self.below(child, segments)
+        {
+            return Some(route);
+        }
+        self.first_of(&node.below)
+    }
+
+    fn first_of(&mut self, routes: &'t [Arc<Route>]) -> Option<&'t Arc<Route>> {
+        let fits = |route: &&Arc<Route>| {
+            route.pattern.methods.as_ref().is_none_or(|methods| methods.contains(self.method))
+        };
+        let found = routes.iter().find(fits);
+        if found.is_none() {
+            self.other_methods.extend(routes);
+        }
+        found
+    }
+
+    fn allow(&self) -> HeaderValue {
+        let mut names: Vec<&str> = Vec::new();
+        for route in &self.other_methods {
+            for name in route.pattern.methods.iter().flat_map(Methods::iter) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        Methods::new(names).allow()
+    }
+}
+
+#[cfg(test)]
+mod tests;

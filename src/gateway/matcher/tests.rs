@@ -1,0 +1,166 @@
+//! Routes as rows, and which of them a request gets.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::*;
+use crate::gateway::route::{Access, Mode};
+use crate::gateway::upstream::{Destination, Timeouts, Upstream};
+use crate::request::{Connection, Parts, Transport};
+use crate::telemetry::metrics::Metrics;
+
+/// A table from rows of name, host, path and methods; `*` is any host, and no methods are all methods.
+fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
+    let metrics = Metrics::new("0", "0").unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let upstream = Arc::new(Upstream {
+        name: "u".into(),
+        destination: Destination::Echo,
+        timeouts: Timeouts { connect: second, request: second, idle: second },
+        series: metrics.upstream("u"),
+    });
+    let routes = rows.iter().map(|(name, host, path, methods)| {
+        Arc::new(Route {
+            name: (*name).into(),
+            pattern: Pattern {
+                host: if *host == "*" { HostPattern::Any } else { HostPattern::parse(host).unwrap() },
+                path: PathPattern::parse(path).unwrap(),
+                methods: (!methods.is_empty()).then(|| Methods::new(methods.iter().copied())),
+            },
+            access: Access::Public(Methods::usual()),
+            upstream: upstream.clone(),
+            strip_segments: 0,
+            allows_encoded_slashes: false,
+            mode: Mode::Enforce,
+            series: metrics.route(name),
+        })
+    });
+    RouteTable::new(routes.collect())
+}
+
+fn find(table: &RouteTable, method: &str, host: &str, target: &str) -> String {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("host"), HeaderValue::try_from(host).unwrap());
+    let connection =
+        Connection { peer: IpAddr::from([127, 0, 0, 1]), transport: Transport::Tls, certificate: None };
+    let parts = Parts {
+        method,
+        target: target.as_bytes(),
+        authority: None,
+        headers: &headers,
+        connection: &connection,
+    };
+    match table.find(&Request::parse(parts).unwrap()) {
+        Lookup::Found(route) => route.name.to_string(),
+        Lookup::MethodNotAllowed(allow) => format!("405 {}", allow.to_str().unwrap()),
+        Lookup::NoRoute => "404".to_owned(),
+    }
+}
+
+#[test]
+fn the_most_specific_path_wins_whatever_the_order() {
+    let rows: [(&str, &str, &str, &[&str]); 9] = [
+        ("rest", "*", "/**", &[]),
+        ("a-rest", "*", "/a/**", &[]),
+        ("a-any", "*", "/a/*", &[]),
+        ("a-b", "*", "/a/b", &[]),
+        ("a-any-c", "*", "/a/*/c", &[]),
+        ("a-b-rest", "*", "/a/b/**", &[]),
+        ("root", "*", "/", &[]),
+        ("slash", "*", "/s/", &[]),
+        ("admin", "*", "/admin/**", &[]),
+    ];
+    let mut reversed = rows;
+    reversed.reverse();
+    for rows in [rows, reversed] {
+        let table = table(&rows);
+        for (target, expect) in [
+            ("/", "root"),
+            ("/x", "rest"),
+            ("/x/y/z", "rest"),
+            ("/a", "a-rest"),
+            ("/a/", "a-rest"),
+            ("/a/b", "a-b"),
+            ("/a/b/", "a-b-rest"),
+            ("/a/b/c", "a-b-rest"),
+            ("/a/x", "a-any"),
+            ("/a/x/", "a-rest"),
+            ("/a/x/c", "a-any-c"),
+            ("/a/x/d", "a-rest"),
+            ("/s/", "slash"),
+            ("/s", "rest"),
+            ("/%61/%62", "a-b"),
+            ("/ab", "rest"),
+            ("/A/b", "rest"),
+            // Every spelling of a guarded path stays on the guarded route.
+            ("/admin", "admin"),
+            ("/admin/", "admin"),
+            ("/admin/x", "admin"),
+            ("/%61dmin/x", "admin"),
+            ("/a%64min?x=/a/", "admin"),
+            ("/admin?/x", "admin"),
+        ] {
+            assert_eq!(find(&table, "GET", "h", target), expect, "{target}");
+        }
+    }
+}
+
+#[test]
+fn an_exact_host_comes_before_a_wildcard_and_before_none() {
+    let table = table(&[
+        ("any", "*", "/**", &[]),
+        ("wild", "*.example.com", "/**", &[]),
+        ("wilder", "*.api.example.com", "/**", &[]),
+        ("exact", "api.example.com", "/v1/**", &[]),
+        ("v6", "[::1]", "/**", &[]),
+    ]);
+    for (host, target, expect) in [
+        ("api.example.com", "/v1/x", "exact"),
+        ("API.Example.COM.", "/v1/x", "exact"),
+        ("api.example.com:8443", "/v1/x", "exact"),
+        // A host that has no route for the path falls back to the less specific ones.
+        ("api.example.com", "/v2", "wild"),
+        ("www.example.com", "/v1/x", "wild"),
+        ("a.b.example.com", "/", "wild"),
+        ("x.api.example.com", "/", "wilder"),
+        ("example.com", "/", "any"),
+        ("evilexample.com", "/", "any"),
+        ("api.example.com.evil.org", "/v1/x", "any"),
+        ("[::1]:8443", "/", "v6"),
+    ] {
+        assert_eq!(find(&table, "GET", host, target), expect, "{host}{target}");
+    }
+}
+
+#[test]
+fn methods_narrow_a_route_and_are_told() {
+    let table = table(&[
+        ("read", "*", "/a/**", &["GET", "HEAD"]),
+        ("write", "*", "/a/**", &["POST"]),
+        ("deep", "*", "/a/b", &["PUT"]),
+        ("all", "*", "/b", &[]),
+        ("b-get", "*", "/b", &["GET"]),
+    ]);
+    for (method, target, expect) in [
+        ("GET", "/a/x", "read"),
+        ("POST", "/a/x", "write"),
+        ("DELETE", "/a/x", "405 GET, HEAD, POST"),
+        ("get", "/a/x", "405 GET, HEAD, POST"),
+        ("PUT", "/a/b", "deep"),
+        ("GET", "/a/b", "read"),
+        ("PATCH", "/a/b", "405 PUT, GET, HEAD, POST"),
+        ("GET", "/b", "b-get"),
+        ("POST", "/b", "all"),
+        ("GET", "/c", "404"),
+    ] {
+        assert_eq!(find(&table, method, "h", target), expect, "{method} {target}");
+    }
+}
+
+#[test]
+fn a_long_path_does_not_exhaust_the_stack() {
+    let table = table(&[("rest", "*", "/a/**", &[]), ("stars", "*", "/*/*/*/x", &[])]);
+    let target = "/a".repeat(16_000);
+    assert_eq!(find(&table, "GET", "h", &target), "rest");
+}

@@ -1,0 +1,81 @@
+//! What a caller needs for a method, and which methods there are.
+
+use http::HeaderValue;
+
+use crate::authn::Identity;
+use crate::authn::identity::Words;
+
+/// The methods that a route without a list accepts. CONNECT and TRACE are never among them: the one makes a tunnel, the
+/// other echoes credentials.
+pub const USUAL_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// A set of methods and how it is told to a client.
+#[derive(Clone, Debug)]
+pub struct Methods {
+    names: Vec<Box<str>>,
+    allow: HeaderValue,
+}
+
+impl Methods {
+    /// The methods `names`, which are tokens.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<Box<str>> = names.into_iter().map(Box::from).collect();
+        // A token has no byte that a header value may not have; an empty value stands for "none".
+        let allow = HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""));
+        Self { names, allow }
+    }
+
+    /// All methods that a route without a list accepts.
+    pub fn usual() -> Self {
+        Self::new(USUAL_METHODS)
+    }
+
+    /// Whether `method` is among them; methods are case-sensitive (RFC 9110 §9.1).
+    pub fn contains(&self, method: &str) -> bool {
+        self.names.iter().any(|name| **name == *method)
+    }
+
+    /// The value of an `Allow` field (RFC 9110 §10.2.1).
+    pub fn allow(&self) -> HeaderValue {
+        self.allow.clone()
+    }
+
+    /// The methods.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+}
+
+/// What a caller needs: all of the scopes, and one of the roles if there are any.
+#[derive(Clone, Debug, Default)]
+pub struct Requirement {
+    /// All of these.
+    pub scopes: Words,
+    /// One of these, unless there are none.
+    pub roles: Words,
+}
+
+/// What a caller lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// One of the roles.
+    Role,
+    /// At least one scope.
+    Scope,
+}
+
+impl Requirement {
+    /// Whether `identity` has what is needed.
+    ///
+    /// # Errors
+    /// What it lacks; scopes come first.
+    pub fn check(&self, identity: &Identity) -> Result<(), Missing> {
+        if !self.scopes.iter().all(|scope| identity.scopes.contains(scope)) {
+            return Err(Missing::Scope);
+        }
+        if !self.roles.is_empty() && !self.roles.iter().any(|role| identity.roles.contains(role)) {
+            return Err(Missing::Role);
+        }
+        Ok(())
+    }
+}

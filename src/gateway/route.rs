@@ -1,0 +1,68 @@
+//! A route: what is matched, who may, and where it goes.
+
+use std::sync::Arc;
+
+use super::guard::Guard;
+use super::matcher::Pattern;
+use super::requirement::Methods;
+use super::upstream::Upstream;
+use crate::telemetry::metrics::RouteSeries;
+
+/// One compiled route.
+pub struct Route {
+    /// Its name, in logs and metrics.
+    pub name: Arc<str>,
+    /// What it matches.
+    pub pattern: Pattern,
+    /// Who may.
+    pub access: Access,
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
+    /// How many leading segments are taken off the path before it goes upstream.
+    pub strip_segments: usize,
+    /// Whether `%2F` may stand in a segment.
+    pub allows_encoded_slashes: bool,
+    /// Whether a refusal is enforced or only reported.
+    pub mode: Mode,
+    /// Its series.
+    pub series: RouteSeries,
+}
+
+/// Who may use a route. Nothing is optional: a route without protection says so.
+#[derive(Debug)]
+pub enum Access {
+    /// Only callers that pass the guard.
+    Guarded(Guard),
+    /// Anyone, with these methods.
+    Public(Methods),
+}
+
+/// What happens to a request that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    Enforce,
+    /// It is logged and counted as refused, and passes.
+    Report,
+}
+
+impl Route {
+    /// The path that goes upstream for the path `path` that was asked for. Whole segments are taken off, however they
+    /// are spelled: the pattern has already matched them.
+    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
+        if self.strip_segments == 0 {
+            return path;
+        }
+        path.match_indices('/').nth(self.strip_segments).map_or("/", |(at, _)| &path[at..])
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Route")
+            .field("name", &self.name)
+            .field("pattern", &self.pattern)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! Where requests go: the targets of an upstream and how they are talked to. The connections are the proxy's business.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::telemetry::metrics::UpstreamSeries;
+
+/// One compiled upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name, in logs and metrics.
+    pub name: Arc<str>,
+    /// Where requests go.
+    pub destination: Destination,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// Its series.
+    pub series: UpstreamSeries,
+}
+
+/// What is at the other end.
+#[derive(Debug)]
+pub enum Destination {
+    /// An upstream inside the gateway, which answers with what it received.
+    Echo,
+    /// Servers, used in turn.
+    Targets(Targets),
+}
+
+/// Servers that are used in turn.
+#[derive(Debug)]
+pub struct Targets {
+    targets: Vec<Target>,
+    turn: AtomicUsize,
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Target {
+    /// How it is talked to.
+    pub protocol: Protocol,
+    /// Its name or address, as the file writes it; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How it is recognised, for TLS.
+    pub tls: Arc<UpstreamTls>,
+    /// Its addresses, resolved and kept fresh by the proxy. Empty until the first success.
+    pub addresses: ArcSwap<Vec<SocketAddr>>,
+}
+
+/// How a server is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http://`: HTTP/1.1 in the clear.
+    Http,
+    /// `h2c://`: HTTP/2 in the clear.
+    HttpTwo,
+    /// `https://`: HTTP/2 or HTTP/1.1 over TLS, by ALPN.
+    Https,
+}
+
+/// How a server proves that it is the right one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Certificate authorities in DER; the system's when there are none.
+    pub authorities: Vec<Vec<u8>>,
+    /// The name in its certificate, where it differs from the host.
+    pub server_name: Option<String>,
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the head of the answer, and then for each piece of its body.
+    pub request: Duration,
+    /// Before an unused connection is closed.
+    pub idle: Duration,
+}
+
+impl Targets {
+    /// Takes turns among `targets`, of which there is at least one.
+    pub fn new(targets: Vec<Target>) -> Self {
+        Self { targets, turn: AtomicUsize::new(0) }
+    }
+
+    /// The next target in turn.
+    pub fn next(&self) -> Option<&Target> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.targets.get(turn % self.targets.len().max(1))
+    }
+
+    /// All targets.
+    pub fn iter(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+impl Target {
+    /// The name that its certificate must carry.
+    pub fn server_name(&self) -> &str {
+        self.tls.server_name.as_deref().unwrap_or(&self.host)
+    }
+}

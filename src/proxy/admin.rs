@@ -1,0 +1,93 @@
+//! The listener for operators: metrics, health, readiness, and the revocation list. Nothing here is reachable from the
+//! listeners that clients use.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora::apps::ServerApp;
+use pingora::apps::http_app::{HttpServer, ServeHttp};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as LayerFour;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use tokio::net::TcpListener;
+
+use super::readiness;
+use super::shared::Shared;
+
+/// Serves operators.
+pub(super) struct AdminService {
+    pub(super) shared: Arc<Shared>,
+    pub(super) socket: Option<std::net::TcpListener>,
+}
+
+#[async_trait]
+impl Service for AdminService {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
+        let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
+        let app = Arc::new(HttpServer::new_app(AdminApp { shared: self.shared.clone() }));
+        loop {
+            // It goes on while the process drains: operators want to see how that goes.
+            let Ok((stream, _)) = socket.accept().await else {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            };
+            let (app, shutdown) = (app.clone(), shutdown.clone());
+            tokio::spawn(async move { app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await });
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "admin"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+struct AdminApp {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl ServeHttp for AdminApp {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let path = request.uri.path().to_owned();
+        let reading = matches!(request.method, Method::GET | Method::HEAD);
+        match path.as_str() {
+            "/metrics" if reading => {
+                text(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render())
+            }
+            "/healthz" if reading => text(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
+            "/readyz" if reading => match readiness::of(&self.shared) {
+                Ok(()) => text(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
+                Err(waiting) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes())
+                }
+            },
+            "/metrics" | "/healthz" | "/readyz" => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new())
+            }
+            _ => text(StatusCode::NOT_FOUND, "text/plain", Vec::new()),
+        }
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    fields.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    fields.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,122 @@
+//! The gateway's own answers: a status, a problem document (RFC 9457), and a challenge where it belongs.
+//!
+//! An answer says nothing that helps a guesser: one fixed sentence for each code, no version, no name of an upstream.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use serde::Serialize;
+
+use crate::gateway::refusal::{Refusal, Unauthenticated};
+
+/// An answer that is ready to be written.
+pub(super) struct Answer {
+    status: StatusCode,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+#[derive(Serialize)]
+struct ProblemDocument<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+impl Answer {
+    /// The answer for `refusal`.
+    pub(super) fn new(refusal: &Refusal, request_id: &str) -> Self {
+        let status = refusal.status();
+        let code = refusal.code();
+        let kind = format!("urn:portcullis:problem:{code}");
+        let document = ProblemDocument {
+            r#type: &kind,
+            title: refusal.title(),
+            status: status.as_u16(),
+            code,
+            request_id,
+        };
+        // Strings and a number always serialize.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut fields = vec![
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        if let Ok(value) = HeaderValue::try_from(request_id) {
+            fields.push((HeaderName::from_static("x-request-id"), value));
+        }
+        match refusal {
+            Refusal::Unauthenticated(Unauthenticated { challenges, code: _ }) => {
+                fields
+                    .extend(challenges.iter().map(|challenge| (header::WWW_AUTHENTICATE, challenge.clone())));
+            }
+            Refusal::Forbidden(Some(challenge)) => fields.push((header::WWW_AUTHENTICATE, challenge.clone())),
+            Refusal::MethodNotAllowed(allow) => fields.push((header::ALLOW, allow.clone())),
+            Refusal::BodyTooLarge
+            | Refusal::Forbidden(None)
+            | Refusal::HeadTooLarge
+            | Refusal::Malformed(_)
+            | Refusal::Misdirected
+            | Refusal::MultipleCredentials
+            | Refusal::NoRoute
+            | Refusal::RequestTimeout
+            | Refusal::TlsRequired
+            | Refusal::Unavailable(_)
+            | Refusal::UpstreamFailed
+            | Refusal::UpstreamTimedOut => {}
+        }
+        if let Some(seconds) = refusal.retry_after() {
+            fields.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        Self { status, fields, body: body.into() }
+    }
+
+    /// Sends a client to the same URL over HTTPS.
+    pub(super) fn redirect(location: HeaderValue, request_id: &str) -> Self {
+        let mut fields = vec![(header::LOCATION, location)];
+        if let Ok(value) = HeaderValue::try_from(request_id) {
+            fields.push((HeaderName::from_static("x-request-id"), value));
+        }
+        Self { status: StatusCode::PERMANENT_REDIRECT, fields, body: Bytes::new() }
+    }
+
+    /// Writes the answer to a request that the library has read.
+    pub(super) async fn write(self, session: &mut Session) -> Result<()> {
+        let Self { status, fields, body } = self;
+        let mut head = ResponseHeader::build(status, Some(fields.len() + 4))?;
+        for (name, value) in fields {
+            head.append_header(name, value)?;
+        }
+        head.insert_header(header::CONTENT_LENGTH, body.len())?;
+        let without_body = body.is_empty() || session.req_header().method == Method::HEAD;
+        session.write_response_header(Box::new(head), without_body).await?;
+        if !without_body {
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer as HTTP/1.1 bytes, for a request that never reached the library. It closes the connection.
+    pub(super) fn to_http1(&self) -> Vec<u8> {
+        let Self { status, fields, body } = self;
+        let mut bytes =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())
+                .into_bytes();
+        for (name, value) in fields {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(
+            format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes(),
+        );
+        bytes.extend_from_slice(body);
+        bytes
+    }
+}

@@ -1,0 +1,180 @@
+//! A client's connection, as the HTTP library sees it.
+//!
+//! Over HTTP/1 every request head passes through [`crate::request::head`] before the library gets a single byte of it,
+//! and what follows the head is handed over only as far as the head said. Bytes beyond that wait for their own turn, so
+//! that a second request in the same packet can never become part of the first. Over HTTP/2 the bytes pass unchanged.
+
+mod io;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+use super::facts::Facts;
+use crate::request::head::{Body, HeadError, HeadLimits, HeadReader};
+
+/// The bytes below HTTP.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Over TLS, which is in a box because it is much larger.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection with a client.
+#[derive(Debug)]
+pub(super) struct Downstream {
+    transport: Transport,
+    mode: Mode,
+    /// Received and not yet handed over.
+    inbound: BytesMut,
+    /// Written and not yet sent: the head of an answer and its body leave in one record.
+    outbound: BytesMut,
+    facts: Arc<Facts>,
+    digest: Arc<ProxyDigest>,
+    /// The client has closed its side, after sending what is in `inbound`.
+    ended: bool,
+}
+
+/// What the library may read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Nothing: the request is complete, and whatever arrives belongs to the next one.
+    Hold,
+    /// This many bytes of a head, and then what follows it.
+    Head { rest: usize, then: Body },
+    /// This many bytes of a body.
+    Length(u64),
+    /// Whatever arrives: chunks, HTTP/2, or an upgraded connection.
+    Open,
+    /// Nothing until the upstream has agreed to the upgrade.
+    Upgrade,
+}
+
+/// What came of waiting for a request's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadOutcome {
+    /// The client is gone.
+    Closed,
+    /// Nothing arrived for too long.
+    Idle,
+    /// A head is ready to be read.
+    Ready,
+    /// What arrived is no acceptable head.
+    Refused(HeadError),
+    /// A head began and did not end in time.
+    TimedOut,
+}
+
+/// How long to wait for a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadTimes {
+    /// Until its first byte.
+    pub(super) idle: Duration,
+    /// From its first byte to its last.
+    pub(super) whole: Duration,
+}
+
+/// Heads come in one read, mostly.
+const READ_SIZE: usize = 4 << 10;
+
+impl Downstream {
+    pub(super) fn new(transport: Transport, facts: Arc<Facts>) -> Self {
+        let user_data: Box<dyn std::any::Any + Send + Sync> = Box::new(facts.clone());
+        let digest = ProxyDigest::new(Box::new(unused_head()), Some(user_data));
+        Self {
+            transport,
+            mode: Mode::Hold,
+            inbound: BytesMut::new(),
+            outbound: BytesMut::new(),
+            facts,
+            digest: Arc::new(digest),
+            ended: false,
+        }
+    }
+
+    /// Hands everything over as it is, for HTTP/2.
+    pub(super) fn open(mut self) -> Self {
+        self.mode = Mode::Open;
+        self
+    }
+
+    /// Waits for the head of a request and parses it. After [`HeadOutcome::Ready`] the library may read.
+    pub(super) async fn head(&mut self, limits: HeadLimits, times: HeadTimes) -> HeadOutcome {
+        self.mode = Mode::Hold;
+        let mut reader = HeadReader::default();
+        let mut deadline = Instant::now() + times.idle;
+        let mut begun = false;
+        loop {
+            if !self.inbound.is_empty() {
+                if !begun {
+                    begun = true;
+                    self.facts.begin_request();
+                    deadline = Instant::now() + times.whole;
+                }
+                match reader.read(&self.inbound, limits) {
+                    Ok(Some(head)) => {
+                        self.accept_head(&head);
+                        return HeadOutcome::Ready;
+                    }
+                    Ok(None) => {}
+                    Err(error) => return HeadOutcome::Refused(error),
+                }
+            }
+            if self.ended {
+                return HeadOutcome::Closed;
+            }
+            self.inbound.reserve(READ_SIZE);
+            match timeout_at(deadline, self.transport.read_buf(&mut self.inbound)).await {
+                Ok(Ok(0)) => self.ended = true,
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return HeadOutcome::Closed,
+                Err(_) if begun => return HeadOutcome::TimedOut,
+                Err(_) => return HeadOutcome::Idle,
+            }
+        }
+    }
+
+    /// Prepares `inbound` so that the library reads exactly the head, and then what the head announces.
+    fn accept_head(&mut self, head: &crate::request::head::Head) {
+        let crate::request::head::Head { skip, length, cut, body } = head;
+        let mut rest = length - skip;
+        let _ = self.inbound.split_to(*skip);
+        if let Some(cut) = cut {
+            // The target's `http://host` is taken out, which the `Host` field repeats.
+            let (start, end) = (cut.start - skip, cut.end - skip);
+            self.inbound.copy_within(0..start, end - start);
+            let _ = self.inbound.split_to(end - start);
+            rest -= end - start;
+        }
+        self.mode = Mode::Head { rest, then: *body };
+    }
+
+    /// The facts of this connection.
+    pub(super) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    /// Gives memory back while nothing is going on.
+    pub(super) fn rest(&mut self) {
+        if self.inbound.is_empty() {
+            self.inbound = BytesMut::new();
+        }
+        if self.outbound.is_empty() {
+            self.outbound = BytesMut::new();
+        }
+    }
+}
+
+/// The library's digest has a place for the answer of a proxy on the way, and there is none.
+fn unused_head() -> ResponseHeader {
+    ResponseHeader::from(http::Response::new(()).into_parts().0)
+}

@@ -1,0 +1,355 @@
+//! Between the proxy library and the gateway: translates a session into a request, asks for a decision, and carries it
+//! out. What is decided is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, Version};
+use pingora::connectors::L4Connect;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::answer::Answer;
+use super::exchange::{Exchange, Verdict};
+use super::facts::Facts;
+use super::forward::{self, Preparation, client_address, is_trusted};
+use super::peer::{self, Need};
+use super::request_id::{self, REQUEST_ID};
+use super::shared::Shared;
+use super::{failure, record, redirect};
+use crate::config::listeners::ListenerKind;
+use crate::gateway::refusal::{Refusal, Refused};
+use crate::gateway::upstream::Destination;
+use crate::request::{Malformed, Parts, Request};
+
+/// The callbacks of the proxy library.
+pub(super) struct Edge {
+    pub(super) shared: Arc<Shared>,
+    pub(super) echo: Arc<dyn L4Connect + Send + Sync>,
+}
+
+/// How often the credential of a long answer is checked again.
+const RECHECK: Duration = Duration::from_millis(250);
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.shared.configuration.load_full(), self.shared.clock.unix_millis())
+    }
+
+    /// No modules: the gateway compresses and decompresses nothing.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        self.shared.metrics.requests_in_flight.inc();
+        let Some(facts) = Facts::of(session).cloned() else {
+            return Err(Error::explain(ErrorType::InternalError, "a connection without facts"));
+        };
+        self.begin(session, exchange, &facts);
+        if facts.listener == ListenerKind::Redirect {
+            return self.redirect(session, exchange, &facts).await;
+        }
+        match self.decide(session, exchange, &facts).await {
+            Ok(admission) => {
+                exchange.verdict = Verdict::Admitted(admission);
+                forward::remove_hop_by_hop(session.req_header_mut());
+                Ok(false)
+            }
+            Err(refused) => {
+                let answer = Answer::new(&refused.refusal, &exchange.request_id);
+                exchange.verdict = Verdict::Refused(refused);
+                answer.write(session).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let Some(admission) = exchange.admission() else {
+            return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
+        };
+        let upstream = admission.route().upstream.clone();
+        exchange.upstream_chosen.get_or_insert_with(Instant::now);
+        exchange.targets_tried += 1;
+        let need = if session.is_upgrade_req() {
+            Need::One
+        } else if session.req_header().version == Version::HTTP_2 {
+            Need::Two
+        } else {
+            Need::One
+        };
+        match &upstream.destination {
+            Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), upstream.timeouts)),
+            Destination::Targets(targets) => {
+                // A target whose name has no address is passed over, as long as there is another one.
+                for _ in 0..targets.len() {
+                    let Some(target) = targets.next() else { break };
+                    if let Some(address) = super::resolve::pick(target) {
+                        return Ok(peer::for_target(target, address, upstream.timeouts, need));
+                    }
+                }
+                Err(Error::new_up(ErrorType::ConnectNoRoute))
+            }
+        }
+    }
+
+    /// A target that cannot be reached has seen nothing of the request, so the next one may be asked.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let others =
+            exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
+                Destination::Echo => 0,
+                Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
+            });
+        error.set_retry(others > 0);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let (Some(admission), Some(facts)) = (exchange.admission(), Facts::of(session)) else {
+            return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
+        };
+        let gateway = &exchange.configuration.gateway;
+        let preparation = Preparation {
+            admission,
+            connection: &facts.connection,
+            identity_headers: &gateway.identity_headers,
+            trusted_proxies: &gateway.trusted_proxies,
+            request_id: &exchange.request_id,
+        };
+        preparation.apply(request)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(piece) = body {
+            exchange.received += piece.len() as u64;
+            if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
+                return Err(Error::explain(
+                    ErrorType::HTTPStatus(413),
+                    "the body is larger than the policy allows",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(chosen) = exchange.upstream_chosen
+            && exchange.upstream_took.is_none()
+        {
+            exchange.upstream_took = Some(chosen.elapsed());
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.grant_lease(session, exchange);
+            return Ok(());
+        }
+        if !response.headers.contains_key("x-request-id") {
+            response.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        // An answer can go on for hours; its credential can be revoked or expire in the meantime.
+        if exchange.checked.elapsed() >= RECHECK {
+            exchange.checked = Instant::now();
+            if !self.still_good(exchange) {
+                return Err(Error::explain(ErrorType::ConnectionClosed, "the credential is no longer good"));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        failure::answer(session, error, exchange).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        self.shared.metrics.requests_in_flight.dec();
+        record::finish(&self.shared, session, error, exchange);
+    }
+
+    /// The library's error lines contain paths and addresses; what they say is in the access log and the metrics.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _exchange: &Exchange,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
+        format!("request {}", exchange.request_id)
+    }
+}
+
+impl Edge {
+    /// Notes what the log will want to know, whatever becomes of the request.
+    fn begin(&self, session: &mut Session, exchange: &mut Exchange, facts: &Facts) {
+        let gateway = &exchange.configuration.gateway;
+        let peer = facts.connection.peer;
+        let request = session.req_header();
+        if request.version != Version::HTTP_2 {
+            exchange.began = facts.request_began();
+        }
+        exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
+        let sent = request.headers.get(REQUEST_ID).filter(|_| is_trusted(peer, &gateway.trusted_proxies));
+        exchange.request_id = sent.and_then(request_id::accept).unwrap_or_else(request_id::fresh);
+        let limits = gateway.limits;
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_write_timeout(Some(limits.body_timeout));
+        if self.shared.drain.has_begun() {
+            session.set_keepalive(None);
+        }
+    }
+
+    async fn decide(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        facts: &Facts,
+    ) -> Result<crate::gateway::admission::Admission, Refused> {
+        let configuration = exchange.configuration.clone();
+        let gateway = &configuration.gateway;
+        let head = session.req_header();
+        let refuse = |refusal| Err(Refused::without_route(refusal));
+        if head.version == Version::HTTP_2 && is_too_large(&head.headers, &gateway.limits) {
+            return refuse(Refusal::HeadTooLarge);
+        }
+        let parts = Parts {
+            method: head.method.as_str(),
+            target: head.raw_path(),
+            authority: if head.version == Version::HTTP_2 {
+                head.uri.authority().map(http::uri::Authority::as_str)
+            } else {
+                None
+            },
+            headers: &head.headers,
+            connection: &facts.connection,
+        };
+        let request = match Request::parse(parts) {
+            Ok(request) => request,
+            Err(malformed) => return refuse(Refusal::Malformed(malformed)),
+        };
+        request.host().clone_into(&mut exchange.host);
+        exchange.path = record::loggable_path(request.target().path());
+        if let Some(tls) = &self.shared.tls
+            && facts.listener == ListenerKind::Tls
+            && !tls.serves(facts.server_name.as_deref(), request.host())
+        {
+            return refuse(Refusal::Misdirected);
+        }
+        match announced_length(&head.headers) {
+            Ok(Some(length)) if length > gateway.limits.request_body_bytes => {
+                return refuse(Refusal::BodyTooLarge);
+            }
+            Ok(_) => {}
+            Err(malformed) => return refuse(Refusal::Malformed(malformed)),
+        }
+        let before = Instant::now();
+        let verdict = gateway.admit(&request, self.shared.clock.unix_seconds()).await;
+        exchange.decided_in = Some(before.elapsed());
+        verdict
+    }
+
+    async fn redirect(&self, session: &mut Session, exchange: &mut Exchange, facts: &Facts) -> Result<bool> {
+        match redirect::location(session.req_header(), facts, &exchange.configuration) {
+            Ok(location) => {
+                exchange.verdict = Verdict::Redirected;
+                Answer::redirect(location, &exchange.request_id).write(session).await?;
+            }
+            Err(refusal) => {
+                let answer = Answer::new(&refusal, &exchange.request_id);
+                exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
+                answer.write(session).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets an upgraded connection go on for as long as its credential is good.
+    fn grant_lease(&self, session: &Session, exchange: &Exchange) {
+        let Some(facts) = Facts::of(session) else { return };
+        let identity = exchange.admission().and_then(|admission| admission.identity()).cloned();
+        let shared = self.shared.clone();
+        facts.upgrade(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
+    }
+
+    fn still_good(&self, exchange: &Exchange) -> bool {
+        let identity = exchange.admission().and_then(|admission| admission.identity());
+        identity.is_none_or(|identity| is_good(&self.shared, identity))
+    }
+}
+
+/// Whether a credential that was good when its request began still is, by the policy of now.
+fn is_good(shared: &Shared, identity: &crate::authn::Identity) -> bool {
+    let gateway = &shared.configuration.load().gateway;
+    identity.validity.check(shared.clock.unix_seconds()).is_ok()
+        && gateway.revocations.confirm(&identity.revocable).is_ok()
+}
+
+/// Over HTTP/2 the library has read the head already; what HTTP/1 is refused for is refused here as well.
+fn is_too_large(headers: &HeaderMap, limits: &crate::gateway::Limits) -> bool {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    headers.len() > limits.request_headers || bytes as u64 > limits.request_header_bytes
+}
+
+/// The length that `Content-Length` announces; over HTTP/1 it has been read before, over HTTP/2 it is read here.
+fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let plain = |value: &HeaderValue| {
+        let text = value.to_str().ok()?;
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    };
+    match (plain(value), values.next()) {
+        (Some(length), None) => Ok(Some(length)),
+        (Some(_) | None, Some(_)) | (None, None) => Err(Malformed::ContentLength),
+    }
+}

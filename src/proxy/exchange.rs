@@ -1,0 +1,80 @@
+//! One request and its answer, from the first byte to the line in the log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::Configuration;
+use crate::gateway::admission::Admission;
+use crate::gateway::refusal::Refused;
+
+/// What is known about a request while it is being answered.
+pub(super) struct Exchange {
+    /// The policy that it is decided by, from start to end.
+    pub(super) configuration: Arc<Configuration>,
+    /// When its first byte arrived.
+    pub(super) began: Instant,
+    /// The same on the wall, in milliseconds since the Unix epoch.
+    pub(super) began_at: u64,
+    pub(super) request_id: String,
+    /// The client's address, where trusted proxies are taken into account.
+    pub(super) client: Option<IpAddr>,
+    /// Host and path for the log; empty when they could not be read.
+    pub(super) host: String,
+    pub(super) path: String,
+    pub(super) verdict: Verdict,
+    /// How long the decision took.
+    pub(super) decided_in: Option<std::time::Duration>,
+    /// When an upstream was chosen.
+    pub(super) upstream_chosen: Option<Instant>,
+    /// From then to the head of its answer.
+    pub(super) upstream_took: Option<std::time::Duration>,
+    /// How many targets have been tried.
+    pub(super) targets_tried: usize,
+    /// Bytes of the request's body so far.
+    pub(super) received: u64,
+    /// When a long answer was last checked against the revocation list.
+    pub(super) checked: Instant,
+}
+
+/// How a request was decided.
+pub(super) enum Verdict {
+    /// Not yet.
+    Open,
+    /// It may go upstream.
+    Admitted(Admission),
+    /// It was sent to HTTPS.
+    Redirected,
+    /// It was refused.
+    Refused(Refused),
+}
+
+impl Exchange {
+    pub(super) fn new(configuration: Arc<Configuration>, began_at: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            configuration,
+            began: now,
+            began_at,
+            request_id: String::new(),
+            client: None,
+            host: String::new(),
+            path: String::new(),
+            verdict: Verdict::Open,
+            decided_in: None,
+            upstream_chosen: None,
+            upstream_took: None,
+            targets_tried: 0,
+            received: 0,
+            checked: now,
+        }
+    }
+
+    /// The admission, once there is one.
+    pub(super) fn admission(&self) -> Option<&Admission> {
+        match &self.verdict {
+            Verdict::Admitted(admission) => Some(admission),
+            Verdict::Open | Verdict::Redirected | Verdict::Refused(_) => None,
+        }
+    }
+}

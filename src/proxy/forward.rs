@@ -1,0 +1,282 @@
+//! What goes upstream: the request as it was sent, without what only the gateway may say, and with what it knows.
+//!
+//! This is the one place that removes and writes identity and forwarding fields. Removal comes first, on every route and
+//! whatever the outcome of authentication, and covers every spelling that an upstream might take for one of ours. It is
+//! a pure function of the request and the admission; the proxy calls it again for each attempt on a fresh copy.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use ipnet::IpNet;
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+
+use super::request_id::REQUEST_ID;
+use crate::gateway::admission::Admission;
+use crate::gateway::fact::IdentityHeaders;
+use crate::request::authority::Authority;
+use crate::request::{Connection, Transport, list, normal_header_name};
+
+/// Everything that a request is prepared with.
+pub(super) struct Preparation<'a> {
+    pub(super) admission: &'a Admission,
+    pub(super) connection: &'a Connection,
+    pub(super) identity_headers: &'a IdentityHeaders,
+    pub(super) trusted_proxies: &'a [IpNet],
+    pub(super) request_id: &'a str,
+}
+
+/// Prefixes of names that only the gateway may set, in their normal form.
+const OURS_BY_PREFIX: [&str; 4] = ["x-auth-", "x-forwarded-", "x-original-", "x-rewrite-"];
+
+/// Names that only the gateway may set, or that some upstreams take for another method, address or proxy than the
+/// request has. `proxy` becomes `HTTP_PROXY` in CGI (httpoxy).
+const OURS: [&str; 12] = [
+    "forwarded",
+    "proxy",
+    "true-client-ip",
+    "x-client-cert",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Names that a trusted proxy may set and that are passed on from it, in exactly this spelling.
+const FROM_TRUSTED: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+];
+
+impl Preparation<'_> {
+    /// Turns a copy of the client's request into the one that goes upstream.
+    pub(super) fn apply(&self, request: &mut RequestHeader) -> Result<()> {
+        let before = Forwarding::of(request, self.trusts_peer());
+        self.remove_ours(request);
+        self.remove_credential(request);
+        self.rewrite_path(request)?;
+        self.write_forwarding(request, before)?;
+        self.write_identity(request)?;
+        request.insert_header(REQUEST_ID, self.request_id)?;
+        Ok(())
+    }
+
+    fn trusts_peer(&self) -> bool {
+        is_trusted(self.connection.peer, self.trusted_proxies)
+    }
+
+    fn remove_ours(&self, request: &mut RequestHeader) {
+        let ours: Vec<HeaderName> =
+            request.headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
+        for name in ours {
+            request.remove_header(&name);
+        }
+    }
+
+    fn is_ours(&self, name: &HeaderName) -> bool {
+        let normal: Cow<'_, str> = normal_header_name(name.as_str());
+        let normal = &*normal;
+        OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
+            || OURS.contains(&normal)
+            || self
+                .identity_headers
+                .fields
+                .iter()
+                .any(|(field, _)| normal_header_name(field.as_str()) == normal)
+    }
+
+    fn remove_credential(&self, request: &mut RequestHeader) {
+        if let Some(location) = self.admission.credential_to_strip() {
+            request.remove_header(&location.header());
+        }
+    }
+
+    /// Takes the route's prefix off. The query stays.
+    fn rewrite_path(&self, request: &mut RequestHeader) -> Result<()> {
+        let route = self.admission.route();
+        if route.strip_segments == 0 {
+            return Ok(());
+        }
+        let target = request.raw_path().to_vec();
+        let target = std::str::from_utf8(&target).map_err(|_| internal("the target is not text"))?;
+        let (path, query) = match target.find('?') {
+            Some(at) => target.split_at(at),
+            None => (target, ""),
+        };
+        let rewritten = format!("{}{query}", route.upstream_path(path));
+        let mut parts = request.uri.clone().into_parts();
+        parts.path_and_query =
+            Some(rewritten.parse().map_err(|_| internal("the rewritten path is not usable"))?);
+        request.set_uri(
+            http::Uri::from_parts(parts).map_err(|_| internal("the rewritten target is not usable"))?,
+        );
+        Ok(())
+    }
+
+    fn write_forwarding(&self, request: &mut RequestHeader, before: Forwarding) -> Result<()> {
+        let Forwarding { addresses, elements, host, proto, others } = before;
+        let peer = self.connection.peer.to_canonical();
+        let own_proto = match self.connection.transport {
+            Transport::Plaintext => "http",
+            Transport::Tls => "https",
+        };
+        let own_host = host_of(request);
+        let addresses = match addresses {
+            Some(before) => format!("{before}, {peer}"),
+            None => peer.to_string(),
+        };
+        request.insert_header("X-Forwarded-For", addresses)?;
+        let element = forwarded_element(peer, own_host.as_deref(), own_proto);
+        let elements = match elements {
+            Some(before) => format!("{before}, {element}"),
+            None => element,
+        };
+        request.insert_header("Forwarded", elements)?;
+        request.insert_header(
+            "X-Forwarded-Proto",
+            proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)),
+        )?;
+        if let Some(host) = host.or_else(|| own_host.and_then(|host| HeaderValue::try_from(host).ok())) {
+            request.insert_header("X-Forwarded-Host", host)?;
+        }
+        for (name, value) in others {
+            request.insert_header(name, value)?;
+        }
+        Ok(())
+    }
+
+    fn write_identity(&self, request: &mut RequestHeader) -> Result<()> {
+        let identity = self.admission.identity().map(|identity| &**identity);
+        let certificate = self.connection.certificate.as_ref();
+        for (name, fact) in &self.identity_headers.fields {
+            if let Some(value) = fact.value(identity, certificate) {
+                request.insert_header(name, value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the fields that a `Connection` option names, and the options themselves (RFC 9110 §7.6.1). It is done before
+/// anything of ours is written, so that no option can take one of our fields away again.
+pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
+    let options: Vec<Vec<u8>> = request
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(list)
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect();
+    let (known, named): (Vec<_>, Vec<_>) = options
+        .into_iter()
+        .partition(|option| matches!(option.as_slice(), b"close" | b"keep-alive" | b"upgrade"));
+    if named.is_empty() {
+        return;
+    }
+    for name in named.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
+        request.remove_header(&name);
+    }
+    request.remove_header(&header::CONNECTION);
+    if !known.is_empty() {
+        // These are three fixed words with commas between.
+        let _ = request.insert_header(header::CONNECTION, known.join(&b", "[..]));
+    }
+}
+
+/// What a trusted proxy said about where the request came from; nothing of an untrusted one.
+#[derive(Default)]
+struct Forwarding {
+    addresses: Option<String>,
+    elements: Option<String>,
+    host: Option<HeaderValue>,
+    proto: Option<HeaderValue>,
+    others: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Forwarding {
+    fn of(request: &RequestHeader, trusted: bool) -> Self {
+        if !trusted {
+            return Self::default();
+        }
+        let joined = |name: &str| {
+            let values: Vec<&str> =
+                request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+            (!values.is_empty()).then(|| values.join(", "))
+        };
+        let one = |name: &str| {
+            let mut values = request.headers.get_all(name).iter();
+            let first = values.next()?;
+            values.next().is_none().then(|| first.clone())
+        };
+        let others =
+            FROM_TRUSTED.iter().filter(|name| matches!(**name, "x-forwarded-port" | "x-forwarded-prefix"));
+        Self {
+            addresses: joined("x-forwarded-for"),
+            elements: joined("forwarded"),
+            host: one("x-forwarded-host").filter(|value| Authority::parse(value.as_bytes()).is_ok()),
+            proto: one("x-forwarded-proto").filter(|value| matches!(value.as_bytes(), b"http" | b"https")),
+            others: others.filter_map(|name| Some((HeaderName::from_static(name), one(name)?))).collect(),
+        }
+    }
+}
+
+/// The client's address: the peer, or what trusted proxies said. Read from the right, the first address that is not
+/// itself a trusted proxy is the one that a trusted proxy has seen.
+pub(super) fn client_address(request: &RequestHeader, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if trusted.is_empty() || !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let mut client = peer;
+    let values = request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let addresses: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for address in addresses.into_iter().rev() {
+        let Ok(address) = address.parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !is_trusted(client, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+/// Whether forwarding fields from `peer` are believed.
+pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|network| network.contains(&peer))
+}
+
+/// One element of `Forwarded` (RFC 7239 §4).
+fn forwarded_element(peer: IpAddr, host: Option<&str>, proto: &str) -> String {
+    let node = match peer {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    match host {
+        Some(host) => format!("for={node};host=\"{host}\";proto={proto}"),
+        None => format!("for={node};proto={proto}"),
+    }
+}
+
+/// The host that was asked for, as it was sent; it has been parsed, so it contains no quote.
+fn host_of(request: &RequestHeader) -> Option<String> {
+    let host = request.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).map(str::to_owned)
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "the library's results carry boxed errors")]
+fn internal(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The listening sockets and the loop that accepts connections.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use log::{error, info};
+use pingora::proxy::HttpProxy;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::sleep;
+
+use super::edge::Edge;
+use super::serve;
+use super::shared::Shared;
+use crate::config::listeners::{Listener, ListenerKind};
+
+/// A socket that listens and has not begun to accept.
+pub(super) struct BoundListener {
+    socket: StdListener,
+    kind: ListenerKind,
+}
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// How long to wait when the system has no more file descriptors: trying again at once would only burn the processor.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `address`.
+pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restarted gateway must not wait for the connections of the old one to be forgotten (TIME_WAIT).
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+impl BoundListener {
+    pub(super) fn new(listener: &Listener) -> io::Result<Self> {
+        let socket = bind(listener.address)?;
+        info!("listening on {} ({})", socket.local_addr()?, listener.kind.name());
+        Ok(Self { socket, kind: listener.kind })
+    }
+}
+
+/// Accepts connections on all listeners.
+pub(super) struct ListenService {
+    pub(super) shared: Arc<Shared>,
+    pub(super) proxy: Arc<HttpProxy<Edge>>,
+    pub(super) listeners: Vec<BoundListener>,
+    pub(super) threads: usize,
+}
+
+#[async_trait]
+impl Service for ListenService {
+    async fn start_service(
+        &mut self,
+        _descriptors: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _per_socket: usize,
+    ) {
+        let mut loops = Vec::new();
+        for BoundListener { socket, kind } in self.listeners.drain(..) {
+            match TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    loops.push(tokio::spawn(accept(self.shared.clone(), self.proxy.clone(), socket, kind)));
+                }
+                Err(error) => error!("a listening socket cannot be used: {error}"),
+            }
+        }
+        for accepting in loops {
+            let _ = accepting.await;
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "proxy"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.threads)
+    }
+}
+
+/// Accepts until the process begins to end. Connections that wait by then are still served: their clients believe to be
+/// connected.
+async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpListener, kind: ListenerKind) {
+    let mut ending = shared.drain.watch();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            _ = ending.wait_for(|ending| *ending) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => serve_on_own_task(&shared, &proxy, stream, peer, kind),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                error!("accepting a connection failed: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn serve_on_own_task(
+    shared: &Arc<Shared>,
+    proxy: &Arc<HttpProxy<Edge>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    kind: ListenerKind,
+) {
+    tokio::spawn(serve::connection(shared.clone(), proxy.clone(), stream, peer, kind));
+}
+
+/// Whether the error is the client's, which was gone before it was accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

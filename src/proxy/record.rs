@@ -1,0 +1,190 @@
+//! Turns a finished exchange into one line of the access log and its metrics.
+
+use http::Version;
+use pingora::Error;
+use pingora::proxy::Session;
+
+use super::exchange::{Exchange, Verdict};
+use super::shared::Shared;
+use crate::authn::{Identity, Reason};
+use crate::clock::rfc3339_millis;
+use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::method_label;
+
+/// The label of requests that match no route.
+pub(super) const NO_ROUTE: &str = "none";
+
+/// Records `exchange`.
+pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>, exchange: &Exchange) {
+    let duration = exchange.began.elapsed();
+    let status = session.response_written().map_or(0, |response| response.status.as_u16());
+    let head = session.req_header();
+    let method = method_label(head.method.as_str());
+    let outcome = Outcome::of(exchange);
+    let route = outcome.route();
+    let series = route.map_or(&shared.no_route, |route| &route.series);
+    series.answered(method, status);
+    series.duration.observe(duration.as_secs_f64());
+    let upstream = exchange.admission().map(|admission| &admission.route().upstream);
+    if let (Some(upstream), Some(took)) = (upstream, exchange.upstream_took) {
+        upstream.series.duration.observe(took.as_secs_f64());
+    }
+    if let Some(route) = route
+        && outcome.result != "public"
+    {
+        let auth = outcome.auth.unwrap_or(NO_ROUTE);
+        route.series.decisions(auth, outcome.result, outcome.reason).inc();
+    }
+    if let (Some(auth), Some(took)) = (outcome.auth, exchange.decided_in) {
+        shared.metrics.auth(auth).duration.observe(took.as_secs_f64());
+    }
+    let client = exchange.client.map(|client| client.to_string()).unwrap_or_default();
+    let identity = outcome.identity;
+    shared.access_log.write(&Entry {
+        time: &rfc3339_millis(exchange.began_at),
+        request_id: &exchange.request_id,
+        client: &client,
+        protocol: if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
+        method,
+        host: &exchange.host,
+        path: &exchange.path,
+        route: route.map_or(NO_ROUTE, |route| &route.name),
+        status,
+        duration_ms: millis(duration),
+        upstream: upstream.map(|upstream| &*upstream.name),
+        upstream_ms: exchange.upstream_took.map(millis),
+        received_bytes: exchange.received,
+        sent_bytes: session.body_bytes_sent() as u64,
+        auth: outcome.auth,
+        auth_method: identity.map(|identity| identity.method.name()),
+        subject: identity.map(|identity| identity.subject.as_str()),
+        key_id: identity.and_then(|identity| identity.key_id.as_deref()),
+        outcome: outcome.result,
+        reason: outcome.reason,
+    });
+}
+
+/// Records a request that was refused before the library saw it.
+pub(super) fn refused_early(
+    shared: &Shared,
+    client: std::net::IpAddr,
+    status: u16,
+    reason: &str,
+    request_id: &str,
+    began_at: u64,
+) {
+    shared.no_route.answered("other", status);
+    shared.access_log.write(&Entry {
+        time: &rfc3339_millis(began_at),
+        request_id,
+        client: &client.to_canonical().to_string(),
+        protocol: "HTTP/1.1",
+        method: "other",
+        route: NO_ROUTE,
+        status,
+        outcome: "refused",
+        reason,
+        ..Entry::default()
+    });
+}
+
+/// How the exchange was decided, in the words of the log.
+struct Outcome<'a> {
+    verdict: &'a Verdict,
+    result: &'static str,
+    reason: &'static str,
+    auth: Option<&'a str>,
+    identity: Option<&'a Identity>,
+}
+
+impl<'a> Outcome<'a> {
+    fn of(exchange: &'a Exchange) -> Self {
+        let verdict = &exchange.verdict;
+        match verdict {
+            Verdict::Open => {
+                Self { verdict, result: "refused", reason: "aborted", auth: None, identity: None }
+            }
+            Verdict::Redirected => {
+                Self { verdict, result: "redirected", reason: Reason::Ok.label(), auth: None, identity: None }
+            }
+            Verdict::Admitted(admission) => {
+                let (result, reason) = admission.outcome();
+                let identity = admission.identity().map(|identity| &**identity);
+                Self { verdict, result, reason: reason.label(), auth: admission.auth(), identity }
+            }
+            Verdict::Refused(refused) => Self {
+                verdict,
+                result: "refused",
+                reason: refused.reason,
+                auth: refused.auth.as_deref(),
+                identity: refused.identity.as_deref(),
+            },
+        }
+    }
+
+    fn route(&self) -> Option<&'a crate::gateway::route::Route> {
+        match self.verdict {
+            Verdict::Open | Verdict::Redirected => None,
+            Verdict::Admitted(admission) => Some(admission.route()),
+            Verdict::Refused(refused) => refused.route.as_deref(),
+        }
+    }
+}
+
+fn millis(duration: std::time::Duration) -> f64 {
+    // Whole microseconds are precise enough, and keep the line short.
+    #[expect(clippy::cast_precision_loss, reason = "a request does not take 2^52 microseconds")]
+    let micros = duration.as_micros() as f64;
+    micros / 1000.0
+}
+
+/// The path as it may be logged: segments that look like a credential are redacted. The query is never logged at all.
+pub(super) fn loggable_path(path: &str) -> String {
+    const LONGEST: usize = 1024;
+    let mut shown = String::with_capacity(path.len().min(LONGEST));
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            shown.push('/');
+        }
+        shown.push_str(if looks_like_a_credential(segment) { "[redacted]" } else { segment });
+        if shown.len() > LONGEST {
+            let end = (0..=LONGEST).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or_default();
+            shown.truncate(end);
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
+/// One of our keys, a token, or something random that is as long as one.
+fn looks_like_a_credential(segment: &str) -> bool {
+    const KEY_LENGTH: usize = 32;
+    let token = segment.starts_with("eyJ") && segment.contains('.');
+    let letters = segment.bytes().filter(u8::is_ascii_alphabetic).count();
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    let mixed = segment.bytes().any(|byte| byte.is_ascii_uppercase())
+        && segment.bytes().any(|byte| byte.is_ascii_lowercase());
+    let random = segment.len() >= KEY_LENGTH && mixed && digits > 2 && letters + digits + 4 >= segment.len();
+    segment.starts_with("pcl_") || token || random
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_logged_without_credentials() {
+        for (path, shown) in [
+            ("/v1/orders/42", "/v1/orders/42"),
+            ("/", "/"),
+            ("/v1/pcl_k_4fQ9xT_abc/x", "/v1/[redacted]/x"),
+            ("/eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "/[redacted]"),
+            ("/t/9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3", "/t/[redacted]"),
+            ("/d/6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6", "/d/6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6"),
+        ] {
+            assert_eq!(loggable_path(path), shown);
+        }
+        assert!(loggable_path(&format!("/{}", "x".repeat(5000))).len() < 1100);
+    }
+}

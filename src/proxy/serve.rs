@@ -1,0 +1,154 @@
+//! One connection from its first byte to its last: the handshake, and one request after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::Ssl;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::{ALPN, Stream};
+use pingora::proxy::HttpProxy;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::answer::Answer;
+use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport};
+use super::edge::Edge;
+use super::facts::Facts;
+use super::shared::Shared;
+use super::tls::read_client_certificate;
+use super::{record, request_id};
+use crate::config::listeners::ListenerKind;
+use crate::gateway::Limits;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::requirement::Methods;
+use crate::request::head::{HeadError, HeadLimits};
+use crate::request::{self, Connection};
+
+/// How long the last words of a connection may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Serves `stream` until it is closed.
+pub(super) async fn connection(
+    shared: Arc<Shared>,
+    proxy: Arc<HttpProxy<Edge>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: ListenerKind,
+) {
+    let limits = shared.configuration.load().gateway.limits;
+    let Some(_open) = shared.drain.enter(limits.connections) else { return };
+    // Answers are written whole, so waiting for more of them to fill a packet only delays.
+    let _ = stream.set_nodelay(true);
+    let downstream = match listener {
+        ListenerKind::Tls => handshake(&shared, stream, peer, limits.header_timeout).await,
+        ListenerKind::Plaintext | ListenerKind::Redirect => {
+            let connection =
+                Connection { peer: peer.ip(), transport: request::Transport::Plaintext, certificate: None };
+            Some(Downstream::new(Transport::Plain(stream), Arc::new(Facts::new(connection, listener, None))))
+        }
+    };
+    let Some(downstream) = downstream else { return };
+    if matches!(downstream.selected_alpn_proto(), Some(ALPN::H2)) {
+        let watch = shared.drain.watch();
+        let stream: Stream = Box::new(downstream.open());
+        proxy.process_new(stream, &watch).await;
+    } else {
+        requests(&shared, &proxy, Box::new(downstream)).await;
+    }
+}
+
+async fn handshake(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    within: Duration,
+) -> Option<Downstream> {
+    let config = shared.tls.as_ref()?.config();
+    let Ok(Ok(stream)) = timeout(within, TlsAcceptor::from(config).accept(stream)).await else {
+        shared.metrics.handshakes("failure", "none").inc();
+        return None;
+    };
+    let session = stream.get_ref().1;
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+        Some(_) | None => "1.2",
+    };
+    shared.metrics.handshakes("success", version).inc();
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    let connection = Connection {
+        peer: peer.ip(),
+        transport: request::Transport::Tls,
+        certificate: certificate.and_then(|der| read_client_certificate(der)),
+    };
+    let server_name = session.server_name().map(str::to_ascii_lowercase);
+    let facts = Arc::new(Facts::new(connection, ListenerKind::Tls, server_name));
+    Some(Downstream::new(Transport::Tls(Box::new(stream)), facts))
+}
+
+/// Serves HTTP/1: each head is read and judged here, and only then handed to the library.
+async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downstream: Box<Downstream>) {
+    let watch = shared.drain.watch();
+    let mut first = true;
+    loop {
+        let limits = shared.configuration.load().gateway.limits;
+        let idle = if first { limits.header_timeout } else { limits.idle_timeout };
+        first = false;
+        downstream.rest();
+        let times = HeadTimes { idle, whole: limits.header_timeout };
+        let outcome = tokio::select! {
+            biased;
+            outcome = downstream.head(head_limits(&limits), times) => outcome,
+            () = shared.drain.lingered() => HeadOutcome::Idle,
+        };
+        match outcome {
+            HeadOutcome::Ready => {}
+            HeadOutcome::Refused(HeadError::Malformed(malformed)) => {
+                return refuse(shared, &mut downstream, &Refusal::Malformed(malformed)).await;
+            }
+            HeadOutcome::Refused(HeadError::TooLarge) => {
+                return refuse(shared, &mut downstream, &Refusal::HeadTooLarge).await;
+            }
+            HeadOutcome::Refused(HeadError::Tunnel) => {
+                let refusal = Refusal::MethodNotAllowed(Methods::usual().allow());
+                return refuse(shared, &mut downstream, &refusal).await;
+            }
+            HeadOutcome::TimedOut => return refuse(shared, &mut downstream, &Refusal::RequestTimeout).await,
+            HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
+        }
+        let stream: Stream = downstream;
+        let reused = proxy.process_new_http(ServerSession::new_http1(stream), &watch).await;
+        let Some(reused) = reused else { return };
+        let (stream, _) = reused.consume();
+        let Ok(again) = stream.into_any().downcast::<Downstream>() else { return };
+        downstream = again;
+    }
+}
+
+fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits {
+        bytes: usize::try_from(limits.request_header_bytes).unwrap_or(usize::MAX),
+        fields: limits.request_headers,
+    }
+}
+
+/// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
+async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
+    let request_id = request_id::fresh();
+    let answer = Answer::new(refusal, &request_id).to_http1();
+    let client = downstream.facts().connection.peer;
+    let began_at = shared.clock.unix_millis();
+    record::refused_early(shared, client, refusal.status().as_u16(), refusal.code(), &request_id, began_at);
+    let _ = timeout(LAST_WORDS, async {
+        downstream.write_all(&answer).await?;
+        downstream.shutdown().await
+    })
+    .await;
+}
+
+async fn close(downstream: &mut Downstream) {
+    let _ = timeout(LAST_WORDS, downstream.shutdown()).await;
+}

@@ -1,0 +1,52 @@
+//! What every part of the proxy works with, for as long as the process lives.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::drain::Drain;
+use super::tls::TlsState;
+use crate::clock::Clock;
+use crate::config::Configuration;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{Metrics, RouteSeries};
+
+/// The state of the process.
+pub(super) struct Shared {
+    /// The policy that new requests are decided by. A request takes it once.
+    pub(super) configuration: ArcSwap<Configuration>,
+    /// Certificates for new handshakes; nothing when no listener speaks TLS.
+    pub(super) tls: Option<TlsState>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    /// The series of requests that match no route.
+    pub(super) no_route: RouteSeries,
+    pub(super) access_log: AccessLog,
+    pub(super) drain: Drain,
+}
+
+impl Shared {
+    /// Puts a configuration in place for requests that begin from now on.
+    pub(super) fn accept(&self, configuration: Configuration) {
+        self.configuration.store(Arc::new(configuration));
+        self.accepted();
+    }
+
+    /// Notes in the metrics that the current configuration was accepted.
+    pub(super) fn accepted(&self) {
+        let metrics = &self.metrics;
+        metrics.reload_successful.set(1);
+        metrics.reload_success_time.set(seconds(self.clock.unix_seconds()));
+        metrics.reset_certificates();
+        for certificate in self.configuration.load().tls.iter().flat_map(|tls| &tls.certificates) {
+            metrics.certificate_expiry(&certificate.label).set(seconds(certificate.expires));
+        }
+    }
+}
+
+/// Prometheus counts in floating point.
+fn seconds(unix: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+    let seconds = unix as f64;
+    seconds
+}

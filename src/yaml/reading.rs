@@ -1,0 +1,114 @@
+//! Reads a document, and recovers: an entry that cannot be read is reported, taken out and the document is read again
+//! without it, until nothing new is found.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::Options;
+use super::deserializer::Reader;
+use super::fault::{Fault, NodeId, key_hint};
+use super::located::{self, Located};
+use super::tree::{Node, Tree};
+use crate::problem::{Place, Problems, Source};
+
+/// One reading of one document.
+pub(super) struct Reading<'t> {
+    root: &'t Tree,
+    source: Arc<Source>,
+    pub(super) options: &'t Options<'t>,
+    /// Nodes that are wrong, have been reported and are now passed over.
+    skipped: RefCell<HashSet<NodeId>>,
+    problems: RefCell<Problems>,
+}
+
+/// After this many problems a file is not worth reading further.
+const MOST_PROBLEMS: usize = 200;
+
+impl<'t> Reading<'t> {
+    pub(super) fn new(root: &'t Tree, source: Arc<Source>, options: &'t Options<'t>) -> Self {
+        Self { root, source, options, skipped: RefCell::default(), problems: RefCell::default() }
+    }
+
+    /// Reads the whole document, adding what is wrong with it to `problems`.
+    pub(super) fn document<T: DeserializeOwned>(self, problems: &mut Problems) -> Option<Located<T>> {
+        let value = located::within(&self.source, || self.read_until_nothing_new());
+        problems.append(self.problems.into_inner());
+        let place = Place::new(self.source.clone(), self.root.start, self.root.start);
+        value.map(|value| Located::new(value, place))
+    }
+
+    fn read_until_nothing_new<T: DeserializeOwned>(&self) -> Option<T> {
+        loop {
+            let fault = match T::deserialize(self.node(self.root)) {
+                Ok(value) => return Some(value),
+                Err(fault) => fault,
+            };
+            let entry = self.report(&fault)?;
+            if !self.skipped.borrow_mut().insert(entry) || self.problems.borrow().len() >= MOST_PROBLEMS {
+                return None;
+            }
+        }
+    }
+
+    /// Reports `fault` unless it only follows from an earlier one, and names the entry to take out.
+    fn report(&self, fault: &Fault) -> Option<NodeId> {
+        let follows = fault.missing_field().is_some_and(|(container, name)| {
+            container.entries().iter().any(|(key, value)| is_text(key, name) && self.is_skipped(value))
+        });
+        if !follows {
+            let tree = fault.tree().unwrap_or(self.root);
+            let mut problems = self.problems.borrow_mut();
+            let problem = problems.error(&self.place(tree), fault.what());
+            if let Some(hint) = fault.hint() {
+                problem.hint(hint);
+            }
+        }
+        fault.entry()
+    }
+
+    /// Reports a key that is not known here and passes over its value.
+    pub(super) fn report_unknown_key(
+        &self,
+        key: &Tree,
+        name: &str,
+        value: &Tree,
+        known: &'static [&'static str],
+    ) {
+        self.skipped.borrow_mut().insert(NodeId::of(value));
+        let mut problems = self.problems.borrow_mut();
+        if self.options.reserved.contains(&name) {
+            problems
+                .error(&self.place(key), format!("`{name}` is not supported yet"))
+                .hint("this key is reserved for a later version: remove it");
+            return;
+        }
+        problems.error(&self.place(key), format!("unknown key `{name}`")).hint(key_hint(name, known));
+    }
+
+    /// Tells a name that a later version will know from one that nobody will.
+    pub(super) fn or_reserved<'f>(&self, fault: Fault<'f>) -> Fault<'f> {
+        let reserved = fault.unknown_name().is_some_and(|name| self.options.reserved.contains(&name));
+        if reserved { fault.not_supported_yet() } else { fault }
+    }
+
+    /// Whether the node has been taken out.
+    pub(super) fn is_skipped(&self, tree: &Tree) -> bool {
+        self.skipped.borrow().contains(&NodeId::of(tree))
+    }
+
+    fn place(&self, tree: &Tree) -> Place {
+        Place::new(self.source.clone(), tree.start, tree.end)
+    }
+
+    /// A reader for the value `tree`.
+    pub(super) fn node(&self, tree: &'t Tree) -> Reader<'t, '_> {
+        Reader { tree, reading: self, expand: true }
+    }
+}
+
+fn is_text(tree: &Tree, expected: &str) -> bool {
+    matches!(&tree.node, Node::Text(text) if text == expected)
+}

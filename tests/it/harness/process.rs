@@ -1,0 +1,266 @@
+//! A child process whose output is kept line by line while it runs, and signals.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::panic::Location;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::deadline::{DEADLINE, comes_true, eventually};
+
+/// A signal to send.
+#[derive(Clone, Copy, Debug)]
+pub enum Signal {
+    /// `SIGCONT`.
+    Continue,
+    /// `SIGHUP`: read the configuration again.
+    Hangup,
+    /// `SIGINT`, as Ctrl-C.
+    Interrupt,
+    /// `SIGKILL`.
+    Kill,
+    /// `SIGSTOP`.
+    Stop,
+    /// `SIGTERM`: finish and end.
+    Terminate,
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(pid: u32, signal: Signal) {
+    let name = match signal {
+        Signal::Continue => "CONT",
+        Signal::Hangup => "HUP",
+        Signal::Interrupt => "INT",
+        Signal::Kill => "KILL",
+        Signal::Stop => "STOP",
+        Signal::Terminate => "TERM",
+    };
+    // Through the shell, because every shell has `kill` and sending signals otherwise takes unsafe code or a crate.
+    let script = format!("kill -{name} {pid}");
+    let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert!(status.success(), "the process {pid} cannot be sent SIG{name}");
+}
+
+/// Lines that a process has written so far, and those to come.
+#[derive(Clone)]
+pub struct Lines(Arc<Kept>);
+
+struct Kept {
+    lines: Mutex<Vec<String>>,
+    /// Says that there are more, or that there will be no more.
+    changed: watch::Sender<()>,
+}
+
+impl Lines {
+    /// Reads `output` to its end on a thread of its own.
+    fn of(output: impl Read + Send + 'static) -> (Self, thread::JoinHandle<()>) {
+        let kept = Self(Arc::new(Kept { lines: Mutex::default(), changed: watch::Sender::new(()) }));
+        let lines = kept.clone();
+        let reader = thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while matches!(output.read_until(b'\n', &mut line), Ok(1..)) {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+                line.clear();
+                lines.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                lines.0.changed.send_replace(());
+            }
+        });
+        (kept, reader)
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The lines from the one with this number on.
+    pub fn since(&self, first: usize) -> Vec<String> {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)[first..].to_vec()
+    }
+
+    /// All lines as one text; each ends with `\n`.
+    pub fn text(&self) -> String {
+        let mut text = self.since(0).join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Waits for a line, from the one with this number on, of which `find` makes something.
+    #[track_caller]
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        first: usize,
+        mut find: impl FnMut(&str) -> Option<T>,
+    ) -> impl Future<Output = T> {
+        let caller = Location::caller();
+        let mut changed = self.0.changed.subscribe();
+        async move {
+            let mut at = first;
+            let found = async {
+                loop {
+                    changed.borrow_and_update();
+                    for line in self.since(at) {
+                        at += 1;
+                        if let Some(found) = find(&line) {
+                            return found;
+                        }
+                    }
+                    let _ = changed.changed().await;
+                }
+            };
+            let found = tokio::time::timeout(DEADLINE, found).await;
+            let shown = || self.since(first).join("\n");
+            found.unwrap_or_else(|_| panic!("{caller}: waited in vain for {what} in:\n{}", shown()))
+        }
+    }
+}
+
+/// A running process.
+pub struct Process {
+    child: Mutex<Child>,
+    pid: u32,
+    readers: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// What it writes to standard output.
+    pub stdout: Lines,
+    /// What it writes to standard error.
+    pub stderr: Lines,
+}
+
+impl Process {
+    /// Starts a command with nothing on its standard input.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        let (stdout, out) = Lines::of(child.stdout.take().unwrap());
+        let (stderr, err) = Lines::of(child.stderr.take().unwrap());
+        let pid = child.id();
+        Self { child: Mutex::new(child), pid, readers: Mutex::new(vec![out, err]), stdout, stderr }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, which: Signal) {
+        signal(self.pid, which);
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().unwrap()
+    }
+
+    /// Waits until it has ended and everything that it wrote has been read.
+    #[track_caller]
+    pub fn wait(&self) -> impl Future<Output = ExitStatus> {
+        eventually("the end of the process", || {
+            let status = self.ended()?;
+            let read = |readers: &mut Vec<thread::JoinHandle<()>>| {
+                readers.iter().all(thread::JoinHandle::is_finished)
+            };
+            read(&mut self.readers.lock().unwrap()).then_some(status)
+        })
+    }
+
+    /// Kills it, and returns when it is gone and everything that it wrote has been read.
+    pub fn kill(&self) {
+        {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Something that it started might still hold its output open: that is not worth waiting for.
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        comes_true(Duration::from_secs(1), || readers.iter().all(thread::JoinHandle::is_finished));
+    }
+
+    /// Memory that is resident, in bytes (`VmRSS`).
+    pub fn rss_bytes(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Processor time that it has used, in user and system mode, in steps of 10 ms.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The name in parentheses may contain anything; utime and stime are fields 14 and 15 of the line.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap().count()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid)).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A process that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Its exit status; fails the test when a signal ended it.
+    #[track_caller]
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("ended by a signal: {self:?}"))
+    }
+
+    /// Fails the test, showing what was written, unless it ended with 0.
+    #[track_caller]
+    pub fn assert_success(&self) -> &Self {
+        assert!(self.status.success(), "{self:#?}");
+        self
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(command: &mut Command) -> Finished {
+    let process = Process::start(command);
+    let status = process.wait().await;
+    Finished { status, stdout: process.stdout.text(), stderr: process.stderr.text() }
+}
+
+/// Runs the gateway's binary with these arguments, in an empty environment.
+pub async fn portcullis<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Finished {
+    run(portcullis_command().args(arguments)).await
+}
+
+/// The gateway's binary in an empty environment, for tests that add to it: `run(portcullis_command().env(…))`.
+pub fn portcullis_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_clear();
+    command
+}

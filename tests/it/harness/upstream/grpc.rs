@@ -1,0 +1,177 @@
+//! An HTTP/2 upstream that behaves like a gRPC server: in the clear by prior knowledge, or over TLS by ALPN.
+//!
+//! A path that ends with `/Unary` is answered when the whole request is there, with the same bytes; `/Bidi` sends each
+//! piece back as it comes; `/Fail` answers with trailers only; anything else is `UNIMPLEMENTED`.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use rustls::ServerConfig;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::background::Task;
+use crate::harness::http1::Headers;
+use crate::harness::port::ReservedPort;
+use crate::harness::tls::Stream;
+
+/// A recording gRPC-like upstream.
+pub struct GrpcUpstream {
+    port: ReservedPort,
+    tls: bool,
+    calls: Calls,
+    _task: Task,
+}
+
+/// A call that has arrived.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedCall {
+    /// The method.
+    pub method: String,
+    /// The `:path`.
+    pub path: String,
+    /// The `:authority`.
+    pub authority: String,
+    /// The header fields.
+    pub headers: Headers,
+    /// The body so far.
+    pub body: Vec<u8>,
+    /// The trailer fields.
+    pub trailers: Headers,
+    /// Whether all of it has arrived.
+    pub complete: bool,
+}
+
+type Calls = Arc<Mutex<Vec<RecordedCall>>>;
+
+impl GrpcUpstream {
+    /// Starts in the clear.
+    pub fn start() -> Self {
+        Self::new(None)
+    }
+
+    /// Starts over TLS; the configuration offers `h2`. See [`crate::harness::tls::server_config`].
+    pub fn start_tls(config: Arc<ServerConfig>) -> Self {
+        Self::new(Some(TlsAcceptor::from(config)))
+    }
+
+    fn new(tls: Option<TlsAcceptor>) -> Self {
+        let port = ReservedPort::take();
+        let listener = port.listen();
+        let calls = Calls::default();
+        let (over_tls, recorded) = (tls.is_some(), calls.clone());
+        let task = Task::start(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { continue };
+                let (tls, calls) = (tls.clone(), recorded.clone());
+                connections.spawn(async move {
+                    let stream = match tls {
+                        None => Stream::Plain(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Stream::Tls(Box::new(stream.into())),
+                            Err(_) => return,
+                        },
+                    };
+                    serve(stream, calls).await;
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { port, tls: over_tls, calls, _task: task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// What an `upstreams:` entry wants.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.address())
+    }
+
+    /// Every call whose head has arrived.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+async fn serve(stream: Stream, calls: Calls) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut streams = JoinSet::new();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let calls = calls.clone();
+        // A client that has gone away in the middle of a call is none of our business.
+        streams.spawn(async move {
+            let _ = answer(request, respond, &calls).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    calls: &Calls,
+) -> Result<(), h2::Error> {
+    let (head, mut body) = request.into_parts();
+    let call = RecordedCall {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        authority: head.uri.authority().map(ToString::to_string).unwrap_or_default(),
+        headers: Headers::from(&head.headers),
+        ..RecordedCall::default()
+    };
+    let number = {
+        let mut calls = calls.lock().unwrap();
+        calls.push(call);
+        calls.len() - 1
+    };
+    let name = head.uri.path().rsplit('/').next().unwrap_or_default();
+    let answer = Response::builder().header("content-type", "application/grpc");
+    if !["Unary", "Bidi"].contains(&name) {
+        // Trailers only: the status stands in the one header block that there is.
+        let status = if name == "Fail" { "7" } else { "12" };
+        let answer = answer.header("grpc-status", status).header("grpc-message", "as asked");
+        respond.send_response(answer.body(()).unwrap(), true)?;
+        return Ok(());
+    }
+    let mut send = respond.send_response(answer.body(()).unwrap(), false)?;
+    let mut whole = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        calls.lock().unwrap()[number].body.extend_from_slice(&piece);
+        if name == "Bidi" {
+            send_all(&mut send, piece).await?;
+        } else {
+            whole.extend_from_slice(&piece);
+        }
+    }
+    let trailers = body.trailers().await?;
+    {
+        let call = &mut calls.lock().unwrap()[number];
+        call.trailers = trailers.as_ref().map(Headers::from).unwrap_or_default();
+        call.complete = true;
+    }
+    send_all(&mut send, whole.into()).await?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers.insert("grpc-message", HeaderValue::from_static("well done"));
+    send.send_trailers(trailers)
+}
+
+async fn send_all(send: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {
+    while !bytes.is_empty() {
+        send.reserve_capacity(bytes.len());
+        let Some(granted) = std::future::poll_fn(|context| send.poll_capacity(context)).await else {
+            return Ok(());
+        };
+        send.send_data(bytes.split_to(granted?.min(bytes.len())), false)?;
+    }
+    Ok(())
+}
