@@ -13,7 +13,9 @@ mod edge;
 mod exchange;
 mod facts;
 mod failure;
+mod fetch;
 mod forward;
+mod keys;
 mod listen;
 mod peer;
 mod readiness;
@@ -49,6 +51,8 @@ use admin::AdminService;
 use drain::Drain;
 use echo::EchoConnector;
 use edge::Edge;
+pub use fetch::SetupError;
+use keys::KeyKeeper;
 use listen::{BoundListener, ListenService};
 use reload::Reloader;
 use shared::Shared;
@@ -81,6 +85,9 @@ pub enum ServeError {
     /// The file is refused.
     #[error("the configuration is refused")]
     Configuration(Box<Rejected>),
+    /// Keys cannot be fetched.
+    #[error("keys cannot be fetched: {0}")]
+    Fetch(#[from] SetupError),
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -128,7 +135,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         access_log: access_log.clone(),
     });
     shared.accepted();
-    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing };
+    let keeper = KeyKeeper::new(shared.clock.clone())?;
+    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper };
     run(shared, bound, admin, reloader, options);
     access_log.close();
     let _ = writer.join();
@@ -231,7 +239,10 @@ impl Service for UpkeepService {
             return;
         };
         let shared = self.shared.clone();
-        let list = shared.configuration.load().list.clone();
+        let configuration = shared.configuration.load_full();
+        reloader.keeper.tend(&configuration);
+        let list = configuration.list.clone();
+        drop(configuration);
         tokio::join!(reloader.run(), resolve::keep_fresh(shared.clone()), list.follow(&shared.metrics));
     }
 

@@ -170,7 +170,7 @@ pub enum AuthEntry {
     /// Names and passwords (RFC 7617).
     Basic(Located<basic::Config>),
     /// Signed tokens (RFC 7519).
-    Jwt(Located<jwt::Config>),
+    Jwt(Box<Located<jwt::Config>>),
 }
 
 /// What upstreams are told about the caller.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::keys;
 use super::shared::Shared;
 
 /// What is still missing.
@@ -37,5 +38,8 @@ pub(super) fn of(shared: &Shared) -> Result<(), Waiting> {
     if !gateway.revocations.is_in_touch() {
         return Err(Waiting::Revocations);
     }
-    Ok(())
+    match keys::sources(&configuration).find(|source| !source.is_ready()) {
+        Some(source) => Err(Waiting::Keys(source.auth().into())),
+        None => Ok(()),
+    }
 }

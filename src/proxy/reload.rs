@@ -10,22 +10,27 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::keys::KeyKeeper;
 use super::shared::Shared;
 use crate::authn::password::HashingPool;
-use crate::config::{Configuration, Services};
+use crate::config::{Configuration, Rejected, Services};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
     pub(super) path: PathBuf,
     pub(super) hashing: HashingPool,
+    pub(super) keeper: KeyKeeper,
 }
 
 /// How often files are looked at. A change counts when two looks in a row agree, so that a file that is being written is
 /// not read half way.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a reload waits for the keys of issuers that it has not met before.
+const FIRST_KEYS: Duration = Duration::from_secs(5);
 
 impl Reloader {
     /// Watches for reasons to reload, for as long as the process lives.
@@ -48,7 +53,7 @@ impl Reloader {
             let settled = now == seen;
             seen = now.clone();
             if forced || (settled && now != loaded) {
-                files = self.reload();
+                files = self.reload().await;
                 loaded = Stamps::of(&files);
                 seen = loaded.clone();
             }
@@ -56,16 +61,9 @@ impl Reloader {
     }
 
     /// Loads the policy and puts it in place; returns the files to watch from now on.
-    fn reload(&self) -> Vec<PathBuf> {
+    async fn reload(&self) -> Vec<PathBuf> {
         let before = self.shared.configuration.load_full();
-        let services = Services {
-            clock: self.shared.clock.clone(),
-            environment: &|name| std::env::var(name).ok(),
-            metrics: self.shared.metrics.clone(),
-            hashing: self.hashing.clone(),
-        };
-        let loaded = Configuration::load(&self.path, &services, Some(&before));
-        let configuration = match loaded {
+        let configuration = match self.load(&before) {
             Ok(configuration) => configuration,
             Err(rejected) => {
                 self.shared.metrics.reload_successful.set(0);
@@ -81,6 +79,11 @@ impl Reloader {
             warn!("{problem}");
         }
         warn_about_fixed_parts(&before, &configuration);
+        // Requests that need the keys of a new issuer would be answered 503 until they have been read.
+        self.keeper.tend(&configuration);
+        if timeout(FIRST_KEYS, KeyKeeper::settled(&configuration)).await.is_err() {
+            warn!("the keys of an issuer have not been read yet");
+        }
         if let (Some(state), Some(tls)) = (&self.shared.tls, &configuration.tls)
             && let Err(error) = state.replace(tls)
         {
@@ -92,6 +95,16 @@ impl Reloader {
         self.shared.accept(configuration);
         info!("reloaded {}", self.path.display());
         files
+    }
+
+    fn load(&self, before: &Configuration) -> Result<Configuration, Rejected> {
+        let services = Services {
+            clock: self.shared.clock.clone(),
+            environment: &|name| std::env::var(name).ok(),
+            metrics: self.shared.metrics.clone(),
+            hashing: self.hashing.clone(),
+        };
+        Configuration::load(&self.path, &services, Some(before))
     }
 }
 

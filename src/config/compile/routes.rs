@@ -164,8 +164,27 @@ fn compile_access(
             None => complete = false,
         }
     }
+    report_shared_issuer(auth, &authenticators, loading);
     let rules = compile_rules(allow, matched, loading);
     complete.then(|| Access::Guarded(Guard::new(authenticators, rules)))
+}
+
+/// The issuer of a token picks the method, so two methods for one issuer on a route would leave the second unused.
+fn report_shared_issuer(
+    auth: &Located<AuthReference>,
+    authenticators: &[Authenticator],
+    loading: &mut Loading<'_>,
+) {
+    let mut issuers: Vec<&str> = Vec::new();
+    for authenticator in authenticators {
+        let Authenticator::Jwt(method) = authenticator else { continue };
+        if issuers.contains(&method.issuer()) {
+            loading
+                .error(auth.place(), format!("two of these methods take tokens of `{}`", method.issuer()))
+                .hint("use one method that lists every audience");
+        }
+        issuers.push(method.issuer());
+    }
 }
 
 fn compile_rules(
