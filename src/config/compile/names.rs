@@ -29,14 +29,14 @@ impl Uses {
 
     /// Notes that the method `name` is used at `place`, and reports it if there is none.
     pub(super) fn method(&mut self, name: &str, place: &Place, loading: &mut Loading<'_>) {
-        self.used_methods.insert(name.to_owned());
-        report_undefined(name, &self.methods, "auth", place, loading);
+        let meant = report_undefined(name, &self.methods, "auth", place, loading);
+        self.used_methods.insert(meant);
     }
 
     /// Notes that the upstream `name` is used at `place`, and reports it if there is none.
     pub(super) fn upstream(&mut self, name: &str, place: &Place, loading: &mut Loading<'_>) {
-        self.used_upstreams.insert(name.to_owned());
-        report_undefined(name, &self.upstreams, "upstreams", place, loading);
+        let meant = report_undefined(name, &self.upstreams, "upstreams", place, loading);
+        self.used_upstreams.insert(meant);
     }
 
     /// Reports what was never used: mostly a misspelt name, or a guard that someone believes to be in place.
@@ -51,22 +51,24 @@ impl Uses {
     }
 }
 
+/// Returns the name that was meant: one that is misspelt here is not called unused elsewhere.
 fn report_undefined(
     name: &str,
     defined: &[Located<String>],
     section: &str,
     place: &Place,
     loading: &mut Loading<'_>,
-) {
+) -> String {
     if defined.iter().any(|known| **known == *name) {
-        return;
+        return name.to_owned();
     }
     let suggestion = nearest(name, defined.iter().map(|known| known.as_str())).map(str::to_owned);
     let problem = loading.error(place, format!("there is no `{name}` in `{section}`"));
-    match suggestion {
+    match &suggestion {
         Some(suggestion) => problem.hint(format!("did you mean `{suggestion}`?")),
         None => problem.hint(format!("add it to `{section}`")),
     };
+    suggestion.unwrap_or_else(|| name.to_owned())
 }
 
 /// Reports a name that cannot stand in logs and metrics.
