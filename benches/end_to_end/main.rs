@@ -1,0 +1,89 @@
+//! Drives the real gateway over TLS and prints, for each kind of credential, requests per second and what a request costs
+//! the gateway in processor time, beside the same request without authentication.
+//!
+//! `cargo bench --bench end_to_end [-- SECONDS ROUNDS]`. The gateway runs with one worker thread; loader and upstream run
+//! in this process. Rounds are interleaved, so that a machine that changes its speed changes all of them alike, and the
+//! figures are medians. Processor time is the gateway's own, user and system, from the operating system's account.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints its figures, and stops with a reason when it cannot be set up"
+)]
+
+mod gateway;
+mod loader;
+mod upstream;
+
+use std::time::Duration;
+
+use gateway::{Gateway, Material};
+use loader::Loader;
+use upstream::Upstream;
+
+/// Connections that are kept busy.
+const CONNECTIONS: usize = 32;
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let seconds = Duration::from_secs(numbers.first().copied().unwrap_or(5));
+    let rounds = numbers.get(1).copied().unwrap_or(3);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let upstream = Upstream::start().await;
+        let material = Material::new(upstream.address());
+        let gateway = Gateway::start(&material);
+        let scenarios = material.scenarios();
+        let mut samples: Vec<Vec<Sample>> = scenarios.iter().map(|_| Vec::new()).collect();
+        for round in 0..rounds {
+            for (scenario, samples) in scenarios.iter().zip(&mut samples) {
+                let loader = Loader::new(gateway.address(), &material, scenario).await;
+                loader.run(CONNECTIONS, Duration::from_millis(500)).await;
+                let before = gateway.processor_time();
+                let requests = loader.run(CONNECTIONS, seconds).await;
+                let spent = gateway.processor_time().saturating_sub(before);
+                samples.push(Sample::new(requests, seconds, spent));
+            }
+            println!("round {} of {rounds}", round + 1);
+        }
+        report(&scenarios, &samples);
+    });
+}
+
+/// One measurement.
+#[derive(Clone, Copy)]
+struct Sample {
+    requests_per_second: f64,
+    micros_per_request: f64,
+}
+
+impl Sample {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds are far below 2^53")]
+    fn new(requests: u64, seconds: Duration, spent: Duration) -> Self {
+        assert!(requests > 0, "nothing was answered");
+        Self {
+            requests_per_second: requests as f64 / seconds.as_secs_f64(),
+            micros_per_request: spent.as_secs_f64() * 1e6 / requests as f64,
+        }
+    }
+}
+
+fn report(scenarios: &[loader::Scenario], samples: &[Vec<Sample>]) {
+    let median = |samples: &[Sample], of: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let base = median(&samples[0], |sample| sample.micros_per_request);
+    println!("\n| over TLS | requests/s | CPU µs per request | beside no authentication |");
+    println!("|---|--:|--:|--:|");
+    for (scenario, samples) in scenarios.iter().zip(samples) {
+        let rate = median(samples, |sample| sample.requests_per_second);
+        let micros = median(samples, |sample| sample.micros_per_request);
+        println!("| {} | {rate:.0} | {micros:.1} | {:.2} × |", scenario.name, micros / base);
+    }
+}
