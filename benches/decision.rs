@@ -255,7 +255,7 @@ fn routes(criterion: &mut Criterion) {
         };
         let request = Request::parse(parts).expect("a good request");
         group.bench_function(format!("match_{others}"), |bencher| {
-            bencher.iter(|| black_box(gateway.routes.find(&request)))
+            bencher.iter(|| black_box(gateway.routes.find(&request)));
         });
     }
     group.finish();

@@ -16,6 +16,8 @@ pub mod revocable;
 
 use std::sync::Arc;
 
+use crate::telemetry::metrics::AuthSeries;
+
 pub use identity::Identity;
 pub use reason::Reason;
 
@@ -37,6 +39,15 @@ impl Authenticator {
             Self::ApiKey(method) => method.name(),
             Self::Basic(method) => method.name(),
             Self::Jwt(method) => method.name(),
+        }
+    }
+
+    /// Its series.
+    pub fn series(&self) -> &AuthSeries {
+        match self {
+            Self::ApiKey(method) => method.series(),
+            Self::Basic(method) => method.series(),
+            Self::Jwt(method) => method.series(),
         }
     }
 

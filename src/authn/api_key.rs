@@ -21,7 +21,7 @@ use super::identity::{Identity, Method as Kind, Subject, Validity, Words};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
 use crate::loading::Loading;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{AuthSeries, Metrics};
 use crate::yaml::Located;
 
 pub use file::{Expiry, KeyEntry, KeyFile};
@@ -45,6 +45,7 @@ pub struct Method {
     forward_credential: bool,
     /// The table's hasher is keyed at random for each process, so its order cannot be predicted from outside.
     keys: HashMap<Digest, Arc<Identity>>,
+    series: AuthSeries,
 }
 
 impl Method {
@@ -70,12 +71,22 @@ impl Method {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
             metrics.api_key_expiry(name).set(next as f64);
         }
-        Some(Self { name: name.clone(), forward_credential: *forward_credential, keys })
+        Some(Self {
+            name: name.clone(),
+            forward_credential: *forward_credential,
+            keys,
+            series: metrics.auth(name),
+        })
     }
 
     /// The name in `auth`.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Its series.
+    pub fn series(&self) -> &AuthSeries {
+        &self.series
     }
 
     /// Whether the key stays in the request.

@@ -131,6 +131,11 @@ impl Method {
         &self.name
     }
 
+    /// Its series.
+    pub fn series(&self) -> &AuthSeries {
+        &self.series
+    }
+
     /// What browsers show.
     pub fn realm(&self) -> &str {
         &self.realm

@@ -71,6 +71,11 @@ impl Method {
         &self.name
     }
 
+    /// Its series.
+    pub fn series(&self) -> &AuthSeries {
+        &self.series
+    }
+
     /// Whether the token stays in the request.
     pub fn forwards_credential(&self) -> bool {
         self.policy.forward_credential

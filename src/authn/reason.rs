@@ -55,6 +55,39 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in the order of their declaration.
+    pub const ALL: [Self; 24] = [
+        Self::BadSignature,
+        Self::BadPassword,
+        Self::CredentialInQuery,
+        Self::CredentialOnPlaintext,
+        Self::Expired,
+        Self::IssuedInFuture,
+        Self::KeysUnavailable,
+        Self::LifetimeTooLong,
+        Self::Malformed,
+        Self::MissingClaim,
+        Self::MissingRole,
+        Self::MissingScope,
+        Self::MultipleCredentials,
+        Self::NoCredential,
+        Self::NotYetValid,
+        Self::Ok,
+        Self::Overloaded,
+        Self::Revoked,
+        Self::RevocationUnavailable,
+        Self::UnknownKey,
+        Self::WrongAlgorithm,
+        Self::WrongAudience,
+        Self::WrongIssuer,
+        Self::WrongType,
+    ];
+
+    /// The place in [`Reason::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The metric label and log field.
     pub fn label(self) -> &'static str {
         match self {
@@ -82,6 +115,22 @@ impl Reason {
             Self::WrongAudience => "wrong_audience",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongType => "wrong_type",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_place_and_a_label_of_its_own() {
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), at, "{reason:?}");
+            assert!(
+                Reason::ALL.iter().filter(|other| other.label() == reason.label()).count() == 1,
+                "{reason:?}"
+            );
         }
     }
 }

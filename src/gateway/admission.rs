@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::guard::{Known, Rejected};
+use super::guard::{Known, Outcome, Rejected};
 use super::route::Route;
+use crate::authn::Identity;
 use crate::authn::credential::Location;
-use crate::authn::{Identity, Reason};
 
 /// A request that may go upstream, and as whom.
 #[derive(Clone, Debug)]
@@ -61,21 +61,21 @@ impl Admission {
         }
     }
 
-    /// How the decision came out: the metric label and log field, and why.
-    pub fn outcome(&self) -> (&'static str, Reason) {
+    /// How the decision came out; nothing was decided on a public route.
+    pub fn outcome(&self) -> Option<Outcome> {
         match &self.caller {
-            Caller::Anonymous => ("public", Reason::Ok),
-            Caller::Known(_) => ("allowed", Reason::Ok),
-            Caller::Reported(rejected) => ("reported", rejected.reason),
+            Caller::Anonymous => None,
+            Caller::Known(_) => Some(Outcome::Allowed),
+            Caller::Reported(rejected) => Some(Outcome::Reported(rejected.reason)),
         }
     }
 
-    /// The name of the method in `auth`, for metrics and logs.
-    pub fn auth(&self) -> Option<&str> {
+    /// The authenticator that looked at the credential, by its place in the route's guard.
+    pub fn method(&self) -> Option<usize> {
         match &self.caller {
             Caller::Anonymous => None,
-            Caller::Known(known) => Some(&known.identity.auth),
-            Caller::Reported(rejected) => rejected.auth.as_deref(),
+            Caller::Known(known) => Some(known.method),
+            Caller::Reported(rejected) => rejected.method,
         }
     }
 }

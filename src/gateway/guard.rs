@@ -1,8 +1,10 @@
 //! What stands before a guarded route: which credentials it accepts, and what a caller needs for a method.
 
 mod challenge;
+mod tally;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -12,7 +14,10 @@ use crate::authn::credential::{self, Accepted, Found, Key, Location, Pair, Token
 use crate::authn::identity::Method;
 use crate::authn::{Attempt, Authenticator, Identity, Reason};
 use crate::request::{Request, Transport};
+use crate::telemetry::metrics::RouteSeries;
 use challenge::Challenges;
+pub use tally::Outcome;
+use tally::Tallies;
 
 /// The guard of a route.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub struct Guard {
     rules: Vec<Rule>,
     methods: Methods,
     challenges: Challenges,
+    tallies: Tallies,
 }
 
 /// What a caller needs for some methods.
@@ -40,6 +46,8 @@ pub struct Known {
     pub identity: Arc<Identity>,
     /// The field to remove before the request goes upstream.
     pub strip: Option<Location>,
+    /// The authenticator that knows it, by its place in the guard.
+    pub method: usize,
 }
 
 /// A caller that is refused.
@@ -49,8 +57,8 @@ pub struct Rejected {
     pub refusal: Refusal,
     /// Why.
     pub reason: Reason,
-    /// The name of the method that looked at the credential.
-    pub auth: Option<Arc<str>>,
+    /// The authenticator that looked at the credential, by its place in the guard.
+    pub method: Option<usize>,
     /// Who it is, where that was verified.
     pub identity: Option<Arc<Identity>>,
     /// The field to remove if the request passes all the same.
@@ -58,8 +66,8 @@ pub struct Rejected {
 }
 
 impl Guard {
-    /// A guard that accepts the credentials of `authenticators` and asks for what `rules` say.
-    pub fn new(authenticators: Vec<Authenticator>, rules: Vec<Rule>) -> Self {
+    /// A guard that accepts the credentials of `authenticators`, asks for what `rules` say and counts in `series`.
+    pub fn new(authenticators: Vec<Authenticator>, rules: Vec<Rule>, series: &Arc<RouteSeries>) -> Self {
         let accepted = Accepted {
             api_key: authenticators.iter().any(|method| matches!(method, Authenticator::ApiKey(_))),
             basic: authenticators.iter().any(|method| matches!(method, Authenticator::Basic(_))),
@@ -67,7 +75,8 @@ impl Guard {
         };
         let challenges = Challenges::new(&authenticators);
         let methods = Methods::new(rules.iter().flat_map(|rule| rule.methods.iter()));
-        Self { authenticators, accepted, rules, methods, challenges }
+        let tallies = Tallies::new(&authenticators, series);
+        Self { authenticators, accepted, rules, methods, challenges, tallies }
     }
 
     /// What a caller needs for `method`; `None` when it is not allowed at all.
@@ -88,6 +97,16 @@ impl Guard {
     /// The accepted methods of authentication.
     pub fn authenticators(&self) -> &[Authenticator] {
         &self.authenticators
+    }
+
+    /// The name in `auth` of the authenticator at `method`.
+    pub fn auth(&self, method: Option<usize>) -> Option<&str> {
+        method.and_then(|at| self.authenticators.get(at)).map(|authenticator| &**authenticator.name())
+    }
+
+    /// Counts a decision about a credential of the authenticator at `method`.
+    pub fn count(&self, method: Option<usize>, outcome: Outcome, took: Duration) {
+        self.tallies.count(method, outcome, took);
     }
 
     /// Finds and verifies the credential of `request` at the time `now`, in seconds since the Unix epoch.
@@ -120,52 +139,52 @@ impl Guard {
 
     fn identify_key(&self, key: &Key<'_>, location: Location, now: u64) -> Result<Known, Rejected> {
         let mut only = Only::Nobody;
-        for authenticator in &self.authenticators {
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::ApiKey(method) = authenticator else { continue };
-            only = only.and(method.name());
+            only = only.and(at);
             let strip = (!method.forwards_credential()).then_some(location);
             match method.attempt(key, now) {
                 Attempt::Absent => {}
                 Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Other(strip), Some(method.name())));
+                    return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
                 }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip }),
+                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        Err(self.rejected(Reason::UnknownKey, Sent::Other(Some(location)), only.name()))
+        Err(self.rejected(Reason::UnknownKey, Sent::Other(Some(location)), only.method()))
     }
 
     async fn identify_user(&self, pair: &Pair) -> Result<Known, Rejected> {
         let mut only = Only::Nobody;
         let mut last = None;
-        for authenticator in &self.authenticators {
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Basic(method) = authenticator else { continue };
-            only = only.and(method.name());
+            only = only.and(at);
             last = Some(method);
             let strip = (!method.forwards_credential()).then_some(Location::Authorization);
             if let Some(identity) = method.remembered(pair) {
-                return Ok(Known { identity, strip });
+                return Ok(Known { identity, strip, method: at });
             }
             match method.attempt(pair).await {
                 Attempt::Absent => {}
                 Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Other(strip), Some(method.name())));
+                    return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
                 }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip }),
+                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
         let reason = match last {
             Some(method) => method.decoy(pair).await,
             None => Reason::NoCredential,
         };
-        Err(self.rejected(reason, Sent::Other(Some(Location::Authorization)), only.name()))
+        Err(self.rejected(reason, Sent::Other(Some(Location::Authorization)), only.method()))
     }
 
     async fn identify_bearer(&self, token: Token<'_>, now: u64) -> Result<Known, Rejected> {
         let mut only = Only::Nobody;
-        for authenticator in &self.authenticators {
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Jwt(method) = authenticator else { continue };
-            only = only.and(method.name());
+            only = only.and(at);
             let strip = (!method.forwards_credential()).then_some(Location::Authorization);
             let attempt = match method.remembered(token) {
                 Some(identity) => match identity.validity.check(now) {
@@ -177,21 +196,18 @@ impl Guard {
             match attempt {
                 Attempt::Absent => {}
                 Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Token(strip), Some(method.name())));
+                    return Err(self.rejected(reason, Sent::Token(strip), Some(at)));
                 }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip }),
+                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        Err(self.rejected(Reason::WrongIssuer, Sent::Token(Some(Location::Authorization)), only.name()))
+        Err(self.rejected(Reason::WrongIssuer, Sent::Token(Some(Location::Authorization)), only.method()))
     }
 
     /// Refuses a caller whose credential was verified, because it was revoked or that cannot be told.
     pub(super) fn refused(&self, reason: Reason, known: &Known) -> Rejected {
         let sent = Sent::of(known);
-        Rejected {
-            identity: Some(known.identity.clone()),
-            ..self.rejected(reason, sent, Some(&known.identity.auth))
-        }
+        Rejected { identity: Some(known.identity.clone()), ..self.rejected(reason, sent, Some(known.method)) }
     }
 
     /// Refuses a caller that lacks something.
@@ -207,7 +223,7 @@ impl Guard {
         Rejected { refusal: Refusal::Forbidden(challenge), ..self.refused(reason, known) }
     }
 
-    fn rejected(&self, reason: Reason, sent: Sent, auth: Option<&Arc<str>>) -> Rejected {
+    fn rejected(&self, reason: Reason, sent: Sent, method: Option<usize>) -> Rejected {
         let (challenges, strip) = match sent {
             Sent::Nothing | Sent::Unknown => (self.challenges.plain(), None),
             Sent::Other(strip) => (self.challenges.plain(), strip),
@@ -218,7 +234,7 @@ impl Guard {
             Told::Forbid => Refusal::Forbidden(None),
             Told::Plainly(refusal) => refusal,
         };
-        Rejected { refusal, reason, auth: auth.cloned(), identity: None, strip }
+        Rejected { refusal, reason, method, identity: None, strip }
     }
 }
 
@@ -240,24 +256,25 @@ impl Sent {
     }
 }
 
-/// Which method looked at a credential: known when there is only one of its kind.
+/// Which authenticator looked at a credential: known when there is only one of its kind.
+#[derive(Clone, Copy)]
 enum Only {
     Nobody,
-    One(Arc<str>),
+    One(usize),
     Several,
 }
 
 impl Only {
-    fn and(self, name: &Arc<str>) -> Self {
+    fn and(self, at: usize) -> Self {
         match self {
-            Self::Nobody => Self::One(name.clone()),
+            Self::Nobody => Self::One(at),
             Self::One(_) | Self::Several => Self::Several,
         }
     }
 
-    fn name(&self) -> Option<&Arc<str>> {
+    fn method(self) -> Option<usize> {
         match self {
-            Self::One(name) => Some(name),
+            Self::One(at) => Some(at),
             Self::Nobody | Self::Several => None,
         }
     }

@@ -85,12 +85,12 @@ pub enum Unavailable {
 pub struct Refused {
     /// What the client is told.
     pub refusal: Refusal,
-    /// The metric label and log field.
-    pub reason: &'static str,
+    /// Why, where it was the caller and not the request that is refused.
+    pub reason: Option<Reason>,
     /// The route, where one was found.
     pub route: Option<Arc<Route>>,
-    /// The name of the authentication method, where one looked at the credential.
-    pub auth: Option<Arc<str>>,
+    /// The authenticator that looked at the credential, by its place in the route's guard.
+    pub method: Option<usize>,
     /// Who it was, where a credential was verified.
     pub identity: Option<Arc<Identity>>,
 }
@@ -98,13 +98,19 @@ pub struct Refused {
 impl Refused {
     /// A refusal before or without a route.
     pub fn without_route(refusal: Refusal) -> Self {
-        let reason = refusal.code();
-        Self { refusal, reason, route: None, auth: None, identity: None }
+        Self { refusal, reason: None, route: None, method: None, identity: None }
     }
 
     pub(super) fn guarded(route: Arc<Route>, rejected: Rejected) -> Self {
-        let Rejected { refusal, reason, auth, identity, strip: _ } = rejected;
-        Self { refusal, reason: reason.label(), route: Some(route), auth, identity }
+        let Rejected { refusal, reason, method, identity, strip: _ } = rejected;
+        Self { refusal, reason: Some(reason), route: Some(route), method, identity }
+    }
+}
+
+impl Refused {
+    /// The word for it in the log.
+    pub fn label(&self) -> &'static str {
+        self.reason.map_or_else(|| self.refusal.code(), Reason::label)
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Route {
     /// Whether a refusal is enforced or only reported.
     pub mode: Mode,
     /// Its series.
-    pub series: RouteSeries,
+    pub series: Arc<RouteSeries>,
 }
 
 /// Who may use a route. Nothing is optional: a route without protection says so.

@@ -8,6 +8,8 @@ use super::exchange::{Exchange, Verdict};
 use super::shared::Shared;
 use crate::authn::{Identity, Reason};
 use crate::clock::rfc3339_millis;
+use crate::gateway::guard::{self, Guard};
+use crate::gateway::route::{Access, Route};
 use crate::telemetry::access_log::Entry;
 use crate::telemetry::metrics::method_label;
 
@@ -29,14 +31,8 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
     if let (Some(upstream), Some(took)) = (upstream, exchange.upstream_took) {
         upstream.series.duration.observe(took.as_secs_f64());
     }
-    if let Some(route) = route
-        && outcome.result != "public"
-    {
-        let auth = outcome.auth.unwrap_or(NO_ROUTE);
-        route.series.decisions(auth, outcome.result, outcome.reason).inc();
-    }
-    if let (Some(auth), Some(took)) = (outcome.auth, exchange.decided_in) {
-        shared.metrics.auth(auth).duration.observe(took.as_secs_f64());
+    if let (Some((guard, method, decision)), Some(took)) = (outcome.decision(), exchange.decided_in) {
+        guard.count(method, decision, took);
     }
     let client = exchange.client.map(|client| client.to_string()).unwrap_or_default();
     let identity = outcome.identity;
@@ -100,34 +96,57 @@ struct Outcome<'a> {
 impl<'a> Outcome<'a> {
     fn of(exchange: &'a Exchange) -> Self {
         let verdict = &exchange.verdict;
+        let ok = Reason::Ok.label();
+        let without_caller = |result, reason| Self { verdict, result, reason, auth: None, identity: None };
         match verdict {
-            Verdict::Open => {
-                Self { verdict, result: "refused", reason: "aborted", auth: None, identity: None }
-            }
-            Verdict::Redirected => {
-                Self { verdict, result: "redirected", reason: Reason::Ok.label(), auth: None, identity: None }
-            }
+            Verdict::Open => without_caller("refused", "aborted"),
+            Verdict::Redirected => without_caller("redirected", ok),
             Verdict::Admitted(admission) => {
-                let (result, reason) = admission.outcome();
+                let (result, reason) = admission
+                    .outcome()
+                    .map_or(("public", ok), |outcome| (outcome.label(), outcome.reason().label()));
+                let auth = guard(admission.route()).and_then(|guard| guard.auth(admission.method()));
                 let identity = admission.identity().map(|identity| &**identity);
-                Self { verdict, result, reason: reason.label(), auth: admission.auth(), identity }
+                Self { verdict, result, reason, auth, identity }
             }
-            Verdict::Refused(refused) => Self {
-                verdict,
-                result: "refused",
-                reason: refused.reason,
-                auth: refused.auth.as_deref(),
-                identity: refused.identity.as_deref(),
-            },
+            Verdict::Refused(refused) => {
+                let guard = refused.route.as_deref().and_then(guard);
+                Self {
+                    verdict,
+                    result: "refused",
+                    reason: refused.label(),
+                    auth: guard.and_then(|guard| guard.auth(refused.method)),
+                    identity: refused.identity.as_deref(),
+                }
+            }
         }
     }
 
-    fn route(&self) -> Option<&'a crate::gateway::route::Route> {
+    fn route(&self) -> Option<&'a Route> {
         match self.verdict {
             Verdict::Open | Verdict::Redirected => None,
             Verdict::Admitted(admission) => Some(admission.route()),
             Verdict::Refused(refused) => refused.route.as_deref(),
         }
+    }
+
+    /// What a guard decided about the caller, if one did.
+    fn decision(&self) -> Option<(&'a Guard, Option<usize>, guard::Outcome)> {
+        let guard = guard(self.route()?)?;
+        match self.verdict {
+            Verdict::Open | Verdict::Redirected => None,
+            Verdict::Admitted(admission) => Some((guard, admission.method(), admission.outcome()?)),
+            Verdict::Refused(refused) => {
+                Some((guard, refused.method, guard::Outcome::Refused(refused.reason?)))
+            }
+        }
+    }
+}
+
+fn guard(route: &Route) -> Option<&Guard> {
+    match &route.access {
+        Access::Guarded(guard) => Some(guard),
+        Access::Public(_) => None,
     }
 }
 

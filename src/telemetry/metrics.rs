@@ -53,6 +53,9 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
 }
 
+/// The label of decisions about requests that no authentication method looked at.
+pub const NO_AUTH: &str = "none";
+
 /// 1 ms to 30 s.
 const REQUEST_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

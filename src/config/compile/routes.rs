@@ -19,6 +19,7 @@ use crate::gateway::route::{Access, Mode, Route};
 use crate::gateway::upstream::Upstream;
 use crate::loading::Loading;
 use crate::problem::Place;
+use crate::telemetry::metrics::RouteSeries;
 use crate::yaml::{Entries, Located};
 
 pub(super) fn compile(
@@ -36,7 +37,8 @@ pub(super) fn compile(
     let mut patterns = Vec::with_capacity(entries.len());
     let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
     for entry in entries.iter() {
-        let RouteEntry { name, matches, auth, allow, upstream, rewrite, encoded_slashes, mode } = &**entry;
+        let RouteEntry { name, matches, auth: _, allow: _, upstream, rewrite, encoded_slashes, mode } =
+            &**entry;
         names::check(name, loading);
         if let Some(line) = seen.insert(name, name.place().line()) {
             loading
@@ -45,8 +47,8 @@ pub(super) fn compile(
         }
         uses.upstream(upstream, upstream.place(), loading);
         let pattern = compile_pattern(matches, loading);
-        let access =
-            compile_access(entry, auth.as_ref(), allow.as_ref(), pattern.as_ref(), methods, uses, loading);
+        let series = Arc::new(services.metrics.route(name));
+        let access = compile_access(entry, pattern.as_ref(), methods, &series, uses, loading);
         let Some(pattern) = pattern else { continue };
         let strip_segments =
             rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
@@ -64,7 +66,7 @@ pub(super) fn compile(
                 ModeEntry::Enforce => Mode::Enforce,
                 ModeEntry::Report => Mode::Report,
             },
-            series: services.metrics.route(name),
+            series,
         }));
     }
     overlap::check(&patterns, loading);
@@ -118,13 +120,13 @@ fn check_method(name: &str, place: &Place, loading: &mut Loading<'_>) {
 
 fn compile_access(
     entry: &Located<RouteEntry>,
-    auth: Option<&Located<AuthReference>>,
-    allow: Option<&Located<Entries<RequirementEntry>>>,
     pattern: Option<&Pattern>,
     methods: &[Named<Authenticator>],
+    series: &Arc<RouteSeries>,
     uses: &mut Uses,
     loading: &mut Loading<'_>,
 ) -> Option<Access> {
+    let (auth, allow) = (entry.auth.as_ref(), entry.allow.as_ref());
     let Some(auth) = auth else {
         loading
             .error(entry.place(), "`auth` is missing here")
@@ -166,7 +168,7 @@ fn compile_access(
     }
     report_shared_issuer(auth, &authenticators, loading);
     let rules = compile_rules(allow, matched, loading);
-    complete.then(|| Access::Guarded(Guard::new(authenticators, rules)))
+    complete.then(|| Access::Guarded(Guard::new(authenticators, rules, series)))
 }
 
 /// The issuer of a token picks the method, so two methods for one issuer on a route would leave the second unused.

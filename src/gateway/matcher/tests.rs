@@ -33,7 +33,7 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
             strip_segments: 0,
             allows_encoded_slashes: false,
             mode: Mode::Enforce,
-            series: metrics.route(name),
+            series: Arc::new(metrics.route(name)),
         })
     });
     RouteTable::new(routes.collect())
