@@ -72,6 +72,10 @@ impl Gateway {
     pub async fn admit(&self, request: &Request<'_>, now: u64) -> Result<Admission, Refused> {
         let route = match self.routes.find(request) {
             Lookup::Found(route) => route,
+            // No route allows it here, so it is refused for what it is, as on a route that does not.
+            Lookup::MethodNotAllowed(_) | Lookup::NoRoute if request.target().has_encoded_slash() => {
+                return Err(Refused::without_route(Refusal::Malformed(Malformed::EncodedSlash)));
+            }
             Lookup::MethodNotAllowed(allow) => {
                 return Err(Refused::without_route(Refusal::MethodNotAllowed(allow)));
             }

@@ -167,6 +167,10 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
             return Err(Malformed::ControlByte.into());
         }
+        if target.contains(&b'#') {
+            // The library would cut a fragment off without a word.
+            return Err(Malformed::Target.into());
+        }
         if method == b"CONNECT" {
             return Err(HeadError::Tunnel);
         }

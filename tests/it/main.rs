@@ -56,5 +56,6 @@
     reason = "all of this is a test, also where it is not in a test function"
 )]
 
+mod attacks;
 mod harness;
 mod harness_works;

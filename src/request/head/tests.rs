@@ -74,6 +74,8 @@ fn everything_with_two_readings_is_refused() {
         ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", M::ControlByte),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
+        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
+        ("GET /a?b# HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", M::Target),
         // Host.
         ("GET / HTTP/1.1\r\n\r\n", M::Host),

@@ -1,0 +1,1 @@
+//! Who a request says it is, and who it is.
