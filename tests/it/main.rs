@@ -57,5 +57,6 @@
 )]
 
 mod attacks;
+mod credentials;
 mod harness;
 mod harness_works;

@@ -144,6 +144,13 @@ impl Issuer {
         self.keys.lock().unwrap().first().expect("an issuer with a key").clone()
     }
 
+    /// The key with this id.
+    #[track_caller]
+    pub fn key_called(&self, kid: &str) -> SigningKey {
+        let keys = self.keys.lock().unwrap();
+        keys.iter().find(|key| key.kid() == kid).unwrap_or_else(|| panic!("no key {kid}")).clone()
+    }
+
     /// A token that is good for five minutes, to be changed before it is signed: `issuer.token().sign()`.
     pub fn token(&self) -> Token {
         Token::new(&self.url(), &self.key())

@@ -1,0 +1,8 @@
+//! Every kind of credential on the same route: what is accepted and what the upstream then hears, and what is refused and
+//! what the client then hears.
+
+mod accepted;
+mod door;
+mod forbidden;
+mod refused;
+mod several;
