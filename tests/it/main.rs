@@ -60,3 +60,4 @@ mod attacks;
 mod credentials;
 mod harness;
 mod harness_works;
+mod jwt;

@@ -145,7 +145,9 @@ async fn invalid_escapes_are_refused() {
 #[tokio::test]
 async fn paths_are_compared_with_their_case() {
     let stand = Stand::start().await;
-    for target in ["/ADMIN", "/Admin/x", "/aDMIN/", "/PUBLIC/x", "/adminx", "/publicx", "/", "/admi", "/%41dmin"] {
+    for target in
+        ["/ADMIN", "/Admin/x", "/aDMIN/", "/PUBLIC/x", "/adminx", "/publicx", "/", "/admi", "/%41dmin"]
+    {
         stand.refuses(get(target, &[]), 404, "no_route").await;
         stand.refuses_http2(&get_fields(target), 404, "no_route").await;
     }
@@ -156,7 +158,9 @@ async fn paths_are_compared_with_their_case() {
 #[tokio::test]
 async fn every_form_of_a_protected_path_is_protected() {
     let stand = Stand::start().await;
-    for target in ["/admin", "/admin/", "/admin/x", "/admin/x/", "/admin?", "/%61dmin", "/a%64min/x", "/admin/;x"] {
+    for target in
+        ["/admin", "/admin/", "/admin/x", "/admin/x/", "/admin?", "/%61dmin", "/a%64min/x", "/admin/;x"]
+    {
         stand.refuses(get(target, &[]), 401, "no_credential").await;
         let user = [&*format!("X-API-Key: {}", stand.user.key)];
         let answer = stand.only_answer(get(target, &user)).await;
@@ -173,7 +177,9 @@ async fn every_form_of_a_protected_path_is_protected() {
 #[tokio::test]
 async fn http2_paths_without_a_slash_are_refused() {
     let stand = Stand::start().await;
-    for path in ["admin/x", "public/x", "", "*", "?x", "http://localhost/public/x", "https://localhost/admin", "@x"] {
+    for path in
+        ["admin/x", "public/x", "", "*", "?x", "http://localhost/public/x", "https://localhost/admin", "@x"]
+    {
         stand.refuses_http2(&get_fields(path), 400, "malformed_target").await;
     }
     for fields in [
@@ -237,7 +243,9 @@ async fn a_stripped_prefix_never_makes_another_path() {
 #[tokio::test]
 async fn fragments_are_refused() {
     let stand = Stand::start().await;
-    for target in ["/public/#/../admin", "/public/x#", "/public/x?y#z", "/#", "/admin#/public/", "/public/x?#"] {
+    for target in
+        ["/public/#/../admin", "/public/x#", "/public/x?y#z", "/#", "/admin#/public/", "/public/x?#"]
+    {
         stand.refuses(get(target, &[]), 400, "malformed_target").await;
     }
     // Over HTTP/2 the library cuts it off before anyone can see it, so what is before it is what counts for everyone.
