@@ -160,20 +160,15 @@ pub fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// `name` as it compares with other spellings that an upstream might take for the same field: lower case, with `_` and
-/// `.` as `-`. CGI-like interfaces (RFC 3875 §4.1.18) do not tell them apart.
+/// `name` as it compares with other spellings that an upstream might take for the same field: lower case, with `-` for
+/// everything but letters and digits. CGI and its relatives (RFC 3875 §4.1.18) do not tell them apart.
 pub fn normal_header_name(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte == b'.') {
-        name.chars()
-            .map(|letter| match letter {
-                '_' | '.' => '-',
-                letter => letter.to_ascii_lowercase(),
-            })
-            .collect::<String>()
-            .into()
-    } else {
-        name.into()
+    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return name.into();
     }
+    let normal =
+        |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    name.chars().map(normal).collect::<String>().into()
 }
 
 #[cfg(test)]

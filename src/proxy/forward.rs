@@ -47,6 +47,10 @@ const OURS: [&str; 12] = [
     "x-request-id",
 ];
 
+/// Names that mean something in one spelling only: others were never looked at, and an upstream may take them for the one
+/// that was.
+const ONE_SPELLING: [&str; 3] = ["content-length", "transfer-encoding", "x-api-key"];
+
 /// Names that a trusted proxy may set and that are passed on from it, in exactly this spelling.
 const FROM_TRUSTED: [&str; 6] = [
     "forwarded",
@@ -87,6 +91,7 @@ impl Preparation<'_> {
         let normal = &*normal;
         OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
             || OURS.contains(&normal)
+            || (normal != name.as_str() && ONE_SPELLING.contains(&normal))
             || self
                 .identity_headers
                 .fields
