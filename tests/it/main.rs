@@ -60,4 +60,5 @@ mod attacks;
 mod credentials;
 mod harness;
 mod harness_works;
+mod issuer;
 mod jwt;
