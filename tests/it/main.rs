@@ -62,3 +62,4 @@ mod harness;
 mod harness_works;
 mod issuer;
 mod jwt;
+mod revocation;

@@ -123,7 +123,8 @@ impl Rules {
             revocable = revocable.with(Kind::Sid, session);
         }
         let (party, client) = (optional_text(claims, "azp")?, optional_text(claims, "client_id")?);
-        if let Some(client) = party.or(client) {
+        // Where both are there and differ, whoever revokes either of them means this token.
+        for client in party.into_iter().chain(client.filter(|client| Some(*client) != party)) {
             revocable = revocable.with(Kind::Client, client);
         }
         Ok(revocable)
