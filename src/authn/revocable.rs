@@ -8,7 +8,7 @@ use crate::hex;
 /// What kind of thing an entry of the revocation list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Everything issued to a client (`azp` or `client_id`) up to a time.
+    /// Everything issued to a client (`azp` and `client_id`, where they differ either) up to a time.
     Client,
     /// One token, by issuer and `jti`.
     Jti,

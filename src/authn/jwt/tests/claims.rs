@@ -270,7 +270,7 @@ async fn an_identity_says_what_the_token_says() {
                 ("jti", "\"t-1\""),
                 ("sid", "\"s-1\""),
                 ("azp", "\"app\""),
-                ("client_id", "\"not this\""),
+                ("client_id", "\"back-end\""),
             ]),
         ),
     )
@@ -283,7 +283,8 @@ async fn an_identity_says_what_the_token_says() {
     let revocable = Revocable::new("alice", Some(NOW - 60))
         .with_jti(ISSUER, "t-1")
         .with(Kind::Sid, "s-1")
-        .with(Kind::Client, "app");
+        .with(Kind::Client, "app")
+        .with(Kind::Client, "back-end");
     assert_eq!(identity.revocable, revocable);
 
     let bare = identify(&method, &sign(&signer, &payload(&[("iat", ""), ("client_id", "\"cli\"")]))).await;
