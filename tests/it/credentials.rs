@@ -2,7 +2,10 @@
 //! what the client then hears.
 
 mod accepted;
+mod basic;
 mod door;
 mod forbidden;
+mod keys;
+mod query;
 mod refused;
 mod several;
