@@ -4,6 +4,7 @@
 //! upstream, is [`Malformed`] and is never routed. The same bytes that were parsed here go upstream.
 
 pub mod authority;
+pub mod chunks;
 pub mod head;
 mod malformed;
 pub mod target;

@@ -2,7 +2,8 @@
 //!
 //! Over HTTP/1 every request head passes through [`crate::request::head`] before the library gets a single byte of it,
 //! and what follows the head is handed over only as far as the head said. Bytes beyond that wait for their own turn, so
-//! that a second request in the same packet can never become part of the first. Over HTTP/2 the bytes pass unchanged.
+//! that a second request in the same packet can never become part of the first; a chunked body is followed to its end by
+//! [`crate::request::chunks`]. Over HTTP/2 the bytes pass unchanged.
 
 mod io;
 
@@ -18,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 
 use super::facts::Facts;
+use crate::request::Malformed;
+use crate::request::chunks::ChunkReader;
 use crate::request::head::{Body, HeadError, HeadLimits, HeadReader};
 
 /// The bytes below HTTP.
@@ -53,7 +56,9 @@ enum Mode {
     Head { rest: usize, then: Body },
     /// This many bytes of a body.
     Length(u64),
-    /// Whatever arrives: chunks, HTTP/2, or an upgraded connection.
+    /// A chunked body, as far as its coding is well formed.
+    Chunked(ChunkReader),
+    /// Whatever arrives: HTTP/2, or an upgraded connection.
     Open,
     /// Nothing until the upstream has agreed to the upgrade.
     Upgrade,
@@ -73,6 +78,11 @@ pub(super) enum HeadOutcome {
     /// A head began and did not end in time.
     TimedOut,
 }
+
+/// Why the body of a request cannot be read on: an error of the connection, as far as the library is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.code())]
+pub(super) struct MalformedBody(pub(super) Malformed);
 
 /// How long to wait for a head.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +132,13 @@ impl Downstream {
                 }
                 match reader.read(&self.inbound, limits) {
                     Ok(Some(head)) => {
+                        // What of the body is already here is judged with the head, before anyone is asked.
+                        let body = &self.inbound[head.length..];
+                        if head.body == Body::Chunked
+                            && let Err(malformed) = ChunkReader::default().read(body)
+                        {
+                            return HeadOutcome::Refused(malformed.into());
+                        }
                         self.accept_head(&head);
                         return HeadOutcome::Ready;
                     }

@@ -23,6 +23,9 @@ pub(super) struct Exchange {
     pub(super) host: String,
     pub(super) path: String,
     pub(super) verdict: Verdict,
+    /// The code of the refusal, when a request that was admitted turned out to be none that may go on: its body is too
+    /// large, or is not well formed.
+    pub(super) overturned: Option<&'static str>,
     /// How long the decision took.
     pub(super) decided_in: Option<std::time::Duration>,
     /// When an upstream was chosen.
@@ -61,6 +64,7 @@ impl Exchange {
             host: String::new(),
             path: String::new(),
             verdict: Verdict::Open,
+            overturned: None,
             decided_in: None,
             upstream_chosen: None,
             upstream_took: None,

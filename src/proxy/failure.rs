@@ -1,11 +1,14 @@
 //! What a client is told when the proxy library could not finish its request.
 
+use http::StatusCode;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
+use super::downstream::MalformedBody;
 use super::exchange::{Exchange, Verdict};
 use crate::gateway::refusal::{Refusal, Refused};
+use crate::request::Malformed;
 
 /// Answers if there still is someone to answer and nothing has been said yet.
 pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
@@ -17,7 +20,13 @@ pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut 
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };
     let status = refusal.status().as_u16();
-    let answered = session.response_written().is_some_and(|response| !response.status.is_informational());
+    if fault.is_of_request() {
+        exchange.overturned = Some(refusal.code());
+    }
+    // After 101 the connection speaks another protocol, in which an answer would be noise, or worse.
+    let answered = session.response_written().is_some_and(|response| {
+        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+    });
     if !answered {
         let answer = Answer::new(&refusal, &exchange.request_id);
         if matches!(exchange.verdict, Verdict::Open) {
@@ -34,10 +43,12 @@ pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     BodyTooLarge,
-    /// The client is gone, or its request was.
+    /// The client is gone.
     Client,
     ClientTimeout,
     Internal,
+    /// The client is there, and its body is not well formed.
+    Malformed(Malformed),
     Connect,
     ConnectTimeout,
     Tls,
@@ -48,6 +59,9 @@ enum Fault {
 
 impl Fault {
     fn of(error: &Error) -> Self {
+        if let Some(malformed) = malformed_body(error) {
+            return Self::Malformed(malformed);
+        }
         match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(413), _) => Self::BodyTooLarge,
             (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Downstream) => {
@@ -77,10 +91,27 @@ impl Fault {
         }
     }
 
+    /// Whether the request is refused for what it is, and not for what became of it.
+    fn is_of_request(self) -> bool {
+        match self {
+            Self::BodyTooLarge | Self::ClientTimeout | Self::Malformed(_) => true,
+            Self::Client
+            | Self::Internal
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::Reset
+            | Self::Timeout
+            | Self::Protocol => false,
+        }
+    }
+
     /// The label of the upstream's failure.
     fn kind(self) -> Option<&'static str> {
         match self {
-            Self::BodyTooLarge | Self::Client | Self::ClientTimeout | Self::Internal => None,
+            Self::BodyTooLarge | Self::Client | Self::ClientTimeout | Self::Internal | Self::Malformed(_) => {
+                None
+            }
             Self::Connect => Some("connect"),
             Self::ConnectTimeout | Self::Timeout => Some("timeout"),
             Self::Tls => Some("tls"),
@@ -93,6 +124,7 @@ impl Fault {
         match self {
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
             Self::Client => None,
+            Self::Malformed(malformed) => Some(Refusal::Malformed(malformed)),
             Self::ClientTimeout => Some(Refusal::RequestTimeout),
             Self::Internal | Self::Connect | Self::Tls | Self::Reset | Self::Protocol => {
                 Some(Refusal::UpstreamFailed)
@@ -100,4 +132,10 @@ impl Fault {
             Self::ConnectTimeout | Self::Timeout => Some(Refusal::UpstreamTimedOut),
         }
     }
+}
+
+/// What was wrong with the body, if that is the root of the error.
+fn malformed_body(error: &Error) -> Option<Malformed> {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>()?;
+    cause.get_ref()?.downcast_ref().map(|MalformedBody(malformed)| *malformed)
 }

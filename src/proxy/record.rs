@@ -102,9 +102,10 @@ impl<'a> Outcome<'a> {
             Verdict::Open => without_caller("refused", "aborted"),
             Verdict::Redirected => without_caller("redirected", ok),
             Verdict::Admitted(admission) => {
-                let (result, reason) = admission
+                let decided = admission
                     .outcome()
                     .map_or(("public", ok), |outcome| (outcome.label(), outcome.reason().label()));
+                let (result, reason) = exchange.overturned.map_or(decided, |code| ("refused", code));
                 let auth = guard(admission.route()).and_then(|guard| guard.auth(admission.method()));
                 let identity = admission.identity().map(|identity| &**identity);
                 Self { verdict, result, reason, auth, identity }

@@ -272,7 +272,7 @@ fn content_length(value: &[u8]) -> Option<u64> {
 }
 
 /// The characters of a token (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -5,6 +5,8 @@
 pub enum Malformed {
     /// A raw or encoded backslash in the path.
     Backslash,
+    /// A chunked body whose end is not where everyone would look for it, or whose extensions or trailers are too long.
+    ChunkedBody,
     /// The `Connection` header names a field that is not for one hop only.
     ConnectionOption,
     /// `Content-Length` is repeated, not a plain number, or stands beside `Transfer-Encoding`.
@@ -42,6 +44,7 @@ impl Malformed {
     pub fn code(self) -> &'static str {
         match self {
             Self::Backslash => "malformed_backslash",
+            Self::ChunkedBody => "malformed_chunked_body",
             Self::ConnectionOption => "malformed_connection_option",
             Self::ContentLength => "malformed_content_length",
             Self::ControlByte => "malformed_control_byte",

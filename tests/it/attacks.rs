@@ -3,6 +3,7 @@
 //! An attack that is refused must leave the upstream without a single byte, the client with exactly one answer in the
 //! gateway's own words, and the access log with one line that says why. [`Stand`] holds every refusal to that.
 
+mod chunks;
 mod credentials;
 mod identity;
 mod path;

@@ -16,7 +16,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
-use super::{Downstream, Mode, Transport};
+use super::{Downstream, MalformedBody, Mode, Transport};
+use crate::request::chunks::ChunkReader;
 use crate::request::head::Body;
 
 /// The most that is kept for the next request while one is being answered.
@@ -95,6 +96,35 @@ impl Downstream {
         Poll::Ready(Ok(count))
     }
 
+    /// Hands over a chunked body up to its end. What arrived behind that is kept.
+    fn hand_over_chunks(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        mut reader: ChunkReader,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.hand_over(context, buffer, u64::MAX))?;
+        let arrived = &buffer.filled()[before..];
+        match reader.read(arrived) {
+            Ok(None) => self.mode = Mode::Chunked(reader),
+            Ok(Some(end)) => {
+                if end < arrived.len() {
+                    let mut inbound = bytes::BytesMut::from(&arrived[end..]);
+                    inbound.extend_from_slice(&self.inbound);
+                    self.inbound = inbound;
+                }
+                buffer.set_filled(before + end);
+                self.mode = Mode::Hold;
+            }
+            Err(malformed) => {
+                buffer.set_filled(before);
+                return Poll::Ready(Err(io::Error::other(MalformedBody(malformed))));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads ahead without handing anything over, to notice that the client is gone.
     fn hold(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.inbound.len() < MOST_AHEAD {
@@ -142,7 +172,7 @@ impl AsyncRead for Downstream {
                 Mode::Hold | Mode::Upgrade => return this.hold(context),
                 Mode::Head { rest: 0, then } => {
                     this.mode = match then {
-                        Body::Chunked => Mode::Open,
+                        Body::Chunked => Mode::Chunked(ChunkReader::default()),
                         Body::Length(0) => Mode::Hold,
                         Body::Length(length) => Mode::Length(length),
                         Body::Upgrade => Mode::Upgrade,
@@ -161,6 +191,7 @@ impl AsyncRead for Downstream {
                     this.mode = Mode::Length(length - count as u64);
                     return Poll::Ready(Ok(()));
                 }
+                Mode::Chunked(reader) => return this.hand_over_chunks(context, buffer, reader),
                 Mode::Open => {
                     if this.facts.is_upgraded() && !this.facts.lease_holds(context) {
                         return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
