@@ -21,6 +21,7 @@ mod feed;
 mod health;
 mod inbox;
 mod lineage;
+mod meter;
 mod reading;
 mod sentinel;
 mod server;

@@ -3,6 +3,9 @@
 
 mod credentials;
 mod entries;
+mod faults;
+mod madness;
+mod outages;
 
 use std::time::{Duration, Instant};
 
@@ -119,6 +122,21 @@ impl<'a> Caller<'a> {
                     }
                     _ => assert_problem(&answer, 503, "revocation_unavailable"),
                 }
+            }
+        })
+        .await
+    }
+
+    /// Asks until the answer has this status, and fails the test when one of the answers before that has a status other
+    /// than these.
+    async fn answered_but(&mut self, status: u16, before: &[u16]) -> Response {
+        within(format!("the answer {status}"), async {
+            loop {
+                let answer = self.ask().await;
+                if answer.status == status {
+                    return answer;
+                }
+                assert!(before.contains(&answer.status), "{answer:?}");
             }
         })
         .await

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::Endpoint;
+use super::meter::Meter;
 use super::server::{Route, Server};
 
 /// A connection that is logged in. Commands are answered while its [`Driver`] is polled.
@@ -61,14 +62,15 @@ impl Server {
     ) -> Result<Link, Loss> {
         let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(Loss::Connect)?;
         tcp.set_nodelay(true).map_err(Loss::Connect)?;
-        let stream = match &self.trust {
-            None => Stream::Plain(tcp),
+        let transport = match &self.trust {
+            None => Transport::Plain(tcp),
             Some(trust) => {
                 let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Loss::Unnameable)?;
                 let connector = TlsConnector::from(trust.clone());
-                Stream::Tls(Box::new(connector.connect(name, tcp).await.map_err(Loss::Tls)?))
+                Transport::Tls(Box::new(connector.connect(name, tcp).await.map_err(Loss::Tls)?))
             }
         };
+        let stream = Stream { transport, meter: Meter::default() };
         let login = login.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let mut config = AsyncConnectionConfig::new().set_response_timeout(Some(self.response_timeout));
         if let Some(pushes) = pushes {
@@ -186,8 +188,14 @@ impl From<RedisError> for Loss {
     }
 }
 
+/// A connection on which no answer is larger than any of Redis would be.
+struct Stream {
+    transport: Transport,
+    meter: Meter,
+}
+
 /// A connection with or without TLS.
-enum Stream {
+enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -198,32 +206,35 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        let Self { transport, meter } = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(match transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        })?;
+        Poll::Ready(meter.count(&buffer.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What Redis announced and the gateway has not looked at yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::mpsc;
@@ -12,6 +12,8 @@ use super::connection::PushSink;
 pub(super) struct Inbox {
     announced: mpsc::Receiver<Vec<Value>>,
     alarms: Arc<Alarms>,
+    /// How many keys the announcements name.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What makes single announcements worthless.
@@ -33,17 +35,26 @@ pub(super) enum Alarm {
 /// How many announcements wait at most. Each is about everything that changed in one turn of Redis.
 const ROOM: usize = 1 << 16;
 
+/// How many keys they may name, all of them together.
+const MOST_KEYS: usize = 1 << 17;
+
 impl Inbox {
     /// An empty inbox, and what fills it.
     pub(super) fn new() -> (Self, PushSink) {
         let (sender, announced) = mpsc::channel(ROOM);
         let alarms = Arc::new(Alarms::default());
-        let raised = alarms.clone();
+        let waiting = Arc::<AtomicUsize>::default();
+        let (raised, counted) = (alarms.clone(), waiting.clone());
         let sink = move |push: PushInfo| {
             let PushInfo { kind: PushKind::Invalidate, mut data } = push else { return };
             match data.pop() {
                 Some(Value::Array(keys)) => {
-                    if sender.try_send(keys).is_err() {
+                    let count = keys.len();
+                    // Nobody else adds to it, so what is read here can only become less.
+                    let fits = counted.load(Ordering::Acquire) + count <= MOST_KEYS;
+                    counted.fetch_add(count, Ordering::AcqRel);
+                    if !fits || sender.try_send(keys).is_err() {
+                        counted.fetch_sub(count, Ordering::AcqRel);
                         raised.overflowed.store(true, Ordering::Release);
                     }
                 }
@@ -51,20 +62,26 @@ impl Inbox {
                 Some(_) | None => raised.emptied.store(true, Ordering::Release),
             }
         };
-        (Self { announced, alarms }, Arc::new(sink))
+        (Self { announced, alarms, waiting }, Arc::new(sink))
     }
 
     /// Waits for an announcement. Pending for ever once the connection is gone.
     pub(super) async fn next(&mut self) -> Vec<Value> {
         match self.announced.recv().await {
-            Some(keys) => keys,
+            Some(keys) => self.taken(keys),
             None => std::future::pending().await,
         }
     }
 
     /// An announcement that is already here.
     pub(super) fn ready(&mut self) -> Option<Vec<Value>> {
-        self.announced.try_recv().ok()
+        let keys = self.announced.try_recv().ok()?;
+        Some(self.taken(keys))
+    }
+
+    fn taken(&self, keys: Vec<Value>) -> Vec<Value> {
+        self.waiting.fetch_sub(keys.len(), Ordering::AcqRel);
+        keys
     }
 
     /// How many announcements are here.
@@ -132,5 +149,21 @@ mod tests {
         assert_eq!(inbox.alarm(), Some(Alarm::Emptied));
         inbox.reset();
         assert_eq!((inbox.len(), inbox.alarm()), (0, None));
+    }
+
+    #[test]
+    fn what_names_too_many_keys_is_an_alarm_and_takes_no_more_room() {
+        let (mut inbox, sink) = Inbox::new();
+        let many = vec!["a"; MOST_KEYS / 2];
+        sink(push(PushKind::Invalidate, vec![keys(&many)]));
+        sink(push(PushKind::Invalidate, vec![keys(&many)]));
+        assert_eq!((inbox.len(), inbox.alarm()), (2, None));
+        sink(push(PushKind::Invalidate, vec![keys(&["b"])]));
+        assert_eq!((inbox.len(), inbox.alarm()), (2, Some(Alarm::Overflowed)));
+        assert!(inbox.ready().is_some());
+        inbox.reset();
+        sink(push(PushKind::Invalidate, vec![keys(&many)]));
+        sink(push(PushKind::Invalidate, vec![keys(&many)]));
+        assert_eq!((inbox.len(), inbox.alarm()), (2, None));
     }
 }
