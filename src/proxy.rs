@@ -22,6 +22,7 @@ mod readiness;
 mod record;
 mod redirect;
 mod reload;
+mod reply;
 mod request_id;
 mod resolve;
 mod serve;

@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// The answer as HTTP/1.1 bytes, for a request that never reached the library. It closes the connection.
-    pub(super) fn to_http1(&self) -> Vec<u8> {
+    pub(super) fn to_http1(&self, without_body: bool) -> Vec<u8> {
         let Self { status, fields, body } = self;
         let mut bytes =
             format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())
@@ -116,7 +116,9 @@ impl Answer {
         bytes.extend_from_slice(
             format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes(),
         );
-        bytes.extend_from_slice(body);
+        if !without_body {
+            bytes.extend_from_slice(body);
+        }
         bytes
     }
 }

@@ -175,6 +175,12 @@ impl Downstream {
         self.mode = Mode::Head { rest, then: *body };
     }
 
+    /// Whether a head that was refused is that of a `HEAD`, whose answer has no body.
+    pub(super) fn asks_for_head(&self) -> bool {
+        let head = self.inbound.strip_prefix(b"\r\n").unwrap_or(&self.inbound);
+        head.starts_with(b"HEAD ")
+    }
+
     /// The facts of this connection.
     pub(super) fn facts(&self) -> &Arc<Facts> {
         &self.facts

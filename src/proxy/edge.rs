@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora::connectors::L4Connect;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -22,9 +22,10 @@ use super::forward::{self, Preparation, client_address, is_trusted};
 use super::peer::{self, Need};
 use super::request_id::{self, REQUEST_ID};
 use super::shared::Shared;
-use super::{failure, record, redirect};
+use super::{failure, record, redirect, reply};
 use crate::config::listeners::ListenerKind;
 use crate::gateway::refusal::{Refusal, Refused};
+use crate::gateway::requirement::Methods;
 use crate::gateway::upstream::Destination;
 use crate::request::{Malformed, Parts, Request};
 
@@ -168,6 +169,7 @@ impl ProxyHttp for Edge {
         {
             exchange.upstream_took = Some(chosen.elapsed());
         }
+        reply::prepare(response, session.is_upgrade_req())?;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.grant_lease(session, exchange);
             return Ok(());
@@ -261,6 +263,9 @@ impl Edge {
         let refuse = |refusal| Err(Refused::without_route(refusal));
         if head.version == Version::HTTP_2 && is_too_large(&head.headers, &gateway.limits) {
             return refuse(Refusal::HeadTooLarge);
+        }
+        if head.method == Method::CONNECT {
+            return refuse(Refusal::MethodNotAllowed(Methods::usual().allow()));
         }
         let parts = Parts {
             method: head.method.as_str(),

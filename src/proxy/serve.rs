@@ -138,7 +138,7 @@ fn head_limits(limits: &Limits) -> HeadLimits {
 /// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
 async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
     let request_id = request_id::fresh();
-    let answer = Answer::new(refusal, &request_id).to_http1();
+    let answer = Answer::new(refusal, &request_id).to_http1(downstream.asks_for_head());
     let client = downstream.facts().connection.peer;
     let began_at = shared.clock.unix_millis();
     record::refused_early(shared, client, refusal.status().as_u16(), refusal.code(), &request_id, began_at);

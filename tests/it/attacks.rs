@@ -3,8 +3,10 @@
 //! An attack that is refused must leave the upstream without a single byte, the client with exactly one answer in the
 //! gateway's own words, and the access log with one line that says why. [`Stand`] holds every refusal to that.
 
+mod answers;
 mod chunks;
 mod credentials;
+mod framing;
 mod identity;
 mod path;
 
