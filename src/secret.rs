@@ -1,7 +1,8 @@
 //! Holds what must never be shown: passwords, shared secrets, private keys.
 //!
 //! A [`Secret`] is wiped when it is dropped, prints as `[redacted]`, and can be neither compared, serialized nor
-//! displayed. Whoever needs the bytes says so with [`Secret::expose`], which is what a reviewer searches for.
+//! displayed. Whoever needs the bytes says so with [`Secret::expose`], which is what a reviewer searches for. What may be
+//! a secret although nobody said so is told by its form: [`looks_like_a_credential`].
 
 use std::fmt;
 
@@ -45,9 +46,60 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether `text` has something in it that may be a credential: one of our own keys, a token, or something random that is
+/// as long as a key. Such text is not shown where it may have got by mistake, in a path or in a line of a file.
+pub fn looks_like_a_credential(text: &str) -> bool {
+    const SEPARATORS: [char; 13] = ['=', ':', ';', ',', '&', '@', '/', ' ', '"', '\'', '(', ')', '$'];
+    text.contains(OWN_KEY) || text.split(SEPARATORS).any(|word| is_token(word) || is_random(word))
+}
+
+/// How our own API keys begin.
+const OWN_KEY: &str = "pcl_";
+
+/// How an object in JSON begins in base64, and so every token (RFC 7519 §3).
+const TOKEN: &str = "eyJ";
+
+fn is_token(word: &str) -> bool {
+    word.find(TOKEN).is_some_and(|at| word[at..].contains('.'))
+}
+
+fn is_random(word: &str) -> bool {
+    const KEY_LENGTH: usize = 32;
+    if word.len() < KEY_LENGTH {
+        return false;
+    }
+    let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let mixed = word.bytes().any(|byte| byte.is_ascii_uppercase())
+        && word.bytes().any(|byte| byte.is_ascii_lowercase());
+    mixed && digits > 2 && letters + digits + 4 >= word.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_credential() {
+        for (text, expect) in [
+            ("pcl_k_4fQ9xT_abc", true),
+            ("old-pcl_k_4fQ9xT_abc", true),
+            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", true),
+            ("jwt=eyJhbGciOiJSUzI1NiJ9.e30.c2ln", true),
+            ("x-eyJhbGciOiJSUzI1NiJ9.e30", true),
+            ("9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3", true),
+            ("key=9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3;x=y", true),
+            ("bob:9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3@host", true),
+            ("", false),
+            ("orders", false),
+            ("eyJ", false),
+            ("6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6", false),
+            ("6f1e3c9a1b2c4d5e8f90a1b2c3d4e5f66f1e3c9a1b2c4d5e8f90a1b2c3d4e5f6", false),
+            ("AVeryLongNameOfSomethingThatIsNoKeyAtAll", false),
+        ] {
+            assert_eq!(looks_like_a_credential(text), expect, "{text}");
+        }
+    }
 
     #[test]
     fn debug_shows_nothing() {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::hex;
 use crate::request::Request;
 
 /// The header field of an API key.
@@ -258,34 +259,13 @@ pub fn has_credential(query: &str) -> bool {
         if name.len() > LONGEST_NAME {
             return false;
         }
-        let name = decode_name(name);
+        let name = hex::unescape(name);
         QUERY_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     })
 }
 
 /// `access_token` with every letter escaped.
 const LONGEST_NAME: usize = 3 * "access_token".len();
-
-fn decode_name(name: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escape = match tail {
-            [high, low, after @ ..] if *first == b'%' => {
-                let digits = [*high, *low];
-                std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-                    .map(|byte| (byte, after))
-            }
-            _ => None,
-        };
-        let (byte, after) = escape.unwrap_or((*first, tail));
-        decoded.push(byte);
-        rest = after;
-    }
-    decoded
-}
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ use crate::authn::{Identity, Reason};
 use crate::clock::rfc3339_millis;
 use crate::gateway::guard::{self, Guard};
 use crate::gateway::route::{Access, Route};
+use crate::hex;
+use crate::secret::looks_like_a_credential;
 use crate::telemetry::access_log::Entry;
 use crate::telemetry::metrics::method_label;
 
@@ -166,7 +168,7 @@ pub(super) fn loggable_path(path: &str) -> String {
         if at > 0 {
             shown.push('/');
         }
-        shown.push_str(if looks_like_a_credential(segment) { "[redacted]" } else { segment });
+        shown.push_str(if hides_a_credential(segment) { "[redacted]" } else { segment });
         if shown.len() > LONGEST {
             let end = (0..=LONGEST).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or_default();
             shown.truncate(end);
@@ -177,16 +179,15 @@ pub(super) fn loggable_path(path: &str) -> String {
     shown
 }
 
-/// One of our keys, a token, or something random that is as long as one.
-fn looks_like_a_credential(segment: &str) -> bool {
-    const KEY_LENGTH: usize = 32;
-    let token = segment.starts_with("eyJ") && segment.contains('.');
-    let letters = segment.bytes().filter(u8::is_ascii_alphabetic).count();
-    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    let mixed = segment.bytes().any(|byte| byte.is_ascii_uppercase())
-        && segment.bytes().any(|byte| byte.is_ascii_lowercase());
-    let random = segment.len() >= KEY_LENGTH && mixed && digits > 2 && letters + digits + 4 >= segment.len();
-    segment.starts_with("pcl_") || token || random
+/// Escapes do not hide it: an upstream takes the segment for what it decodes to.
+fn hides_a_credential(segment: &str) -> bool {
+    if !segment.contains('%') {
+        return looks_like_a_credential(segment);
+    }
+    let unescape = |text: &str| String::from_utf8_lossy(&hex::unescape(text)).into_owned();
+    // Twice, because the escapes may have been escaped in their turn.
+    let once = unescape(segment);
+    [segment, &once, &unescape(&once)].into_iter().any(looks_like_a_credential)
 }
 
 #[cfg(test)]
@@ -201,6 +202,11 @@ mod tests {
             ("/v1/pcl_k_4fQ9xT_abc/x", "/v1/[redacted]/x"),
             ("/eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "/[redacted]"),
             ("/t/9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3", "/t/[redacted]"),
+            ("/v1/%70cl_k_4fQ9xT_abc/x", "/v1/[redacted]/x"),
+            ("/v1/pcl%255Fk_4fQ9xT_abc", "/v1/[redacted]"),
+            ("/eyJhbGciOiJSUzI1NiJ9%2Ee30%2Ec2ln", "/[redacted]"),
+            ("/v1;key=9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3/x", "/[redacted]/x"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
             ("/d/6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6", "/d/6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6"),
         ] {
             assert_eq!(loggable_path(path), shown);

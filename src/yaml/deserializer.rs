@@ -245,7 +245,7 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
 }
 
 /// Whether `raw` says where a secret is instead of being one; a default would be one.
-fn is_reference(raw: &str) -> bool {
+pub(super) fn is_reference(raw: &str) -> bool {
     raw.starts_with("file:") || (raw.starts_with("${") && raw.ends_with('}') && !raw.contains(":-"))
 }
 

@@ -114,6 +114,15 @@ fn problems_never_show_a_secret() {
         "version: 1\nroutes:\n  - { name: 'redis://user:hunter2@host', port: x }\n",
         "version: 1\nroutes:\n  - { name: a, port: 1, secret: hunter2, }}\n",
         "version: 1\nroutes:\n  - { name: a, port: hunter2, secret: hunter2 }\n    password: hunter2\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, secrt: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, Pasword: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, admin_token: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"${X:-hunter2}\" }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, sha256: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: 'redis//user:hunter2@host', port: x }\n",
+        "version: 1\nroutes:\n  - { name: pcl_hunter2, port: x }\n",
+        "version: 1\nroutes:\n  - { name: a, sha256: hunter2, }}\n",
+        "version: 1\nroutes:\n  - { name: a, pasword: hunter2, }}\n",
     ] {
         let options = Options { environment: &|_| None, reserved: &[] };
         let mut problems = Problems::default();

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
-use crate::problem::{Place, Problems, Source};
+use super::deserializer::is_reference;
+use crate::hex;
+use crate::problem::{Place, Problems, Source, nearest};
+use crate::secret::looks_like_a_credential;
 
 /// A node and the bytes of the text it stands in.
 #[derive(Debug)]
@@ -31,7 +34,16 @@ pub(super) enum Node {
 }
 
 /// Keys whose values are masked when a line is quoted, whatever else is wrong with them.
-const SECRET_KEYS: [&str; 4] = ["secret", "password", "token", "passphrase"];
+const SECRET_KEYS: [&str; 6] = ["secret", "password", "token", "passphrase", "passwd", "credential"];
+
+/// Whether a value under this key may be a secret: a misspelt key is no reason to show it.
+fn is_secret_key(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    SECRET_KEYS.iter().any(|key| lower.contains(key)) || nearest(&lower, SECRET_KEYS).is_some()
+}
+
+/// What a digest is written under. Whatever else stands there may be what the digest is of.
+const DIGEST_KEY: &str = "sha256";
 
 impl Tree {
     /// Parses `text`; a syntax error or a duplicate key becomes a problem.
@@ -128,19 +140,28 @@ impl Tree {
             Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) => {}
             Node::Text(value) => {
                 let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
-                if value.contains("://") && raw.contains('@') {
-                    let from = raw.find("://").map_or(0, |at| at + 3);
-                    let to = raw.rfind('@').unwrap_or(from).max(from);
+                if looks_like_a_credential(value) {
+                    found.push(self.start as usize..self.end as usize);
+                } else if let Some(to) = raw.rfind('@').filter(|at| raw[..*at].contains(':')) {
+                    let from = raw.find("://").map_or(0, |at| at + 3).min(to);
                     found.push(self.start as usize + from..self.start as usize + to);
                 }
             }
             Node::Sequence(items) => items.iter().for_each(|item| item.secrets(text, found)),
             Node::Mapping(entries) => {
                 for (key, value) in entries {
-                    let named_secret =
-                        matches!(&key.node, Node::Text(name) if SECRET_KEYS.contains(&name.as_str()));
-                    let reference = matches!(&value.node, Node::Text(text) if text.starts_with("file:") || text.starts_with("${"));
-                    if named_secret && !reference {
+                    let name = if let Node::Text(name) = &key.node { name.as_str() } else { "" };
+                    let hides = match &value.node {
+                        Node::Text(raw) if name == DIGEST_KEY => hex::decode::<32>(raw).is_none(),
+                        Node::Text(raw) => is_secret_key(name) && !is_reference(raw),
+                        Node::Null
+                        | Node::Boolean(_)
+                        | Node::Integer(_)
+                        | Node::Number(_)
+                        | Node::Sequence(_)
+                        | Node::Mapping(_) => is_secret_key(name),
+                    };
+                    if hides {
                         found.push(value.start as usize..value.last_byte() as usize);
                     } else {
                         value.secrets(text, found);
@@ -157,8 +178,13 @@ fn values_by_line(text: &str) -> Vec<Range<usize>> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let body = line.trim_end_matches('\n');
-        let lower = body.to_lowercase();
-        if SECRET_KEYS.iter().any(|key| lower.contains(key)) || body.contains('@') {
+        let mut words = body.split([' ', '\t', '{', '}', '[', ']', ',', '"', '\'']);
+        let hides = |word: &str| {
+            word.contains('@')
+                || looks_like_a_credential(word)
+                || word.split_once(':').is_some_and(|(key, _)| key == DIGEST_KEY || is_secret_key(key))
+        };
+        if words.any(hides) {
             let from = body.find(':').map_or(0, |at| at + 1);
             ranges.push(start + from..start + body.len());
         }
