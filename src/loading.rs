@@ -10,7 +10,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
 
 use crate::clock::Clock;
 use crate::problem::{Place, Problems};
-use crate::secret::Secret;
+use crate::secret::{Secret, looks_like_a_credential};
 use crate::yaml::{self, Environment, Located};
 
 /// The state of loading one policy.
@@ -73,7 +73,9 @@ impl<'a> Loading<'a> {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 let problem = self.problems.error(name.place(), format!("cannot read this file: {error}"));
-                if error.kind() == std::io::ErrorKind::NotFound {
+                if looks_like_a_credential(&name.to_string_lossy()) {
+                    problem.hint("the path of a file is expected here, and this looks like a credential");
+                } else if error.kind() == std::io::ErrorKind::NotFound {
                     problem.hint(format!("it is looked for at `{}`", path.display()));
                 }
                 None

@@ -66,7 +66,12 @@ impl Tree {
             Ok(spanned) => {
                 let tree = Tree::from(spanned);
                 let mut secrets = Vec::new();
-                tree.secrets(text, &mut secrets);
+                if matches!(tree.node, Node::Mapping(_)) {
+                    tree.secrets(text, &mut secrets);
+                } else {
+                    // This is no document of ours; it may be a file that holds nothing but a secret.
+                    secrets.push(0..text.len());
+                }
                 let source = Arc::new(Source::new(path, text, &secrets));
                 tree.report_duplicates(&source, problems);
                 Some((tree, source))
@@ -75,13 +80,12 @@ impl Tree {
                 // The text could not be understood, so which parts are secret is not known either: quote nothing but
                 // structure. Every scalar after a colon is masked.
                 let source = Arc::new(Source::new(path, text, &values_by_line(text)));
-                let start = error
-                    .location()
-                    .and_then(|location| location.span().byte_offset())
-                    .and_then(|offset| u32::try_from(offset).ok())
-                    .unwrap_or_default();
+                let start = error.location().map_or(0, |at| byte_at(text, at.line(), at.column()));
                 let what = error.without_snippet().to_string();
-                let what = what.lines().next().unwrap_or_default().to_owned();
+                let what = what.lines().next().unwrap_or_default();
+                // The place is said by the problem itself.
+                let what = what.split_once(" at line ").map_or(what, |(what, _)| what);
+                let what = without_names(what);
                 problems.error(&Place::new(source, start, start + 1), format!("not valid YAML: {what}"));
                 None
             }
@@ -159,10 +163,21 @@ impl Tree {
                         | Node::Integer(_)
                         | Node::Number(_)
                         | Node::Sequence(_)
-                        | Node::Mapping(_) => is_secret_key(name),
+                        | Node::Mapping(_) => name == DIGEST_KEY || is_secret_key(name),
                     };
                     if hides {
-                        found.push(value.start as usize..value.last_byte() as usize);
+                        // From the colon on, because an anchor or a tag may stand before the value: a password may begin
+                        // with `&` or `!`. Without a value they are all there is, up to the end of the line.
+                        let end = match &value.node {
+                            Node::Null => line_end(text, key.end as usize),
+                            Node::Boolean(_)
+                            | Node::Integer(_)
+                            | Node::Number(_)
+                            | Node::Text(_)
+                            | Node::Sequence(_)
+                            | Node::Mapping(_) => value.last_byte() as usize,
+                        };
+                        found.push(key.end as usize + 1..end);
                     } else {
                         value.secrets(text, found);
                     }
@@ -170,6 +185,25 @@ impl Tree {
             }
         }
     }
+}
+
+/// The parser's message without the names of tags and anchors that it quotes: a password may begin with `!`, `&` or `*`.
+fn without_names(what: &str) -> String {
+    what.split('`').step_by(2).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// Where the line that byte `at` stands in ends.
+fn line_end(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |end| at + end)
+}
+
+/// The byte at which a character stands; lines and columns are counted from 1. Beyond the end it is the last one.
+fn byte_at(text: &str, line: u64, column: u64) -> u32 {
+    let nth = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
+    let rest = text.get(before..).unwrap_or_default();
+    let within = rest.char_indices().nth(nth(column)).map_or(rest.len(), |(at, _)| at);
+    u32::try_from((before + within).min(text.trim_end().len())).unwrap_or_default()
 }
 
 /// The stretch after the first `: ` or `- ` of each line, for texts that are not valid YAML.

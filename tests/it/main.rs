@@ -63,3 +63,4 @@ mod harness_works;
 mod issuer;
 mod jwt;
 mod revocation;
+mod secrets;
