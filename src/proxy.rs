@@ -38,6 +38,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use log::{error, info, warn};
 use pingora::apps::HttpServerOptions;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
@@ -46,6 +47,7 @@ use pingora::services::Service;
 use crate::authn::password::{HashingPool, HashingWorker};
 use crate::clock::Clock;
 use crate::config::{Configuration, Rejected, Services};
+use crate::gateway::Limits;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use admin::AdminService;
@@ -201,11 +203,35 @@ fn run(
     http.allow_connect_method_proxying = true;
     http.h2_idle_timeout = Some(shared.configuration.load().gateway.limits.idle_timeout);
     proxy.server_options = Some(http);
+    proxy.h2_options = Some(http2_options(&shared.configuration.load().gateway.limits));
     let proxy = Arc::new(proxy);
     server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads: options.threads });
     server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
     server.add_service(UpkeepService { shared: shared.clone(), reloader: Some(reloader) });
     server.run(RunArgs { shutdown_signal: Box::new(Ending { shared, deadline: options.drain }) });
+}
+
+/// What a client may do on one HTTP/2 connection before it is told to calm down (RFC 9113 §10.5).
+fn http2_options(limits: &Limits) -> H2Options {
+    /// Requests that are under way at once.
+    const STREAMS: u32 = 100;
+    /// Streams that the library resets because of the client's errors; after that many the connection ends. Far fewer
+    /// than by default: a client that means well makes none.
+    const FAULTY_STREAMS: usize = 100;
+    /// What is kept of an answer while the client does not read, for each stream.
+    const SEND_BUFFER: usize = 64 << 10;
+    /// What a field counts for beside its text (RFC 9113 §6.5.2).
+    const FIELD: u64 = 32;
+    /// The least that is unpacked of a head.
+    const LEAST_HEAD: u64 = 64 << 10;
+    let mut options = default_h2_options();
+    // What the policy refuses is refused with an answer of ours, so the library's own limit only has to end excesses.
+    let head = limits.request_header_bytes.saturating_mul(2) + FIELD * limits.request_headers as u64;
+    options.max_header_list_size(u32::try_from(head.max(LEAST_HEAD)).unwrap_or(u32::MAX));
+    options.max_concurrent_streams(STREAMS);
+    options.max_local_error_reset_streams(Some(FAULTY_STREAMS));
+    options.max_send_buffer_size(SEND_BUFFER);
+    options
 }
 
 fn server_configuration(threads: usize) -> ServerConf {

@@ -96,6 +96,9 @@ pub(super) struct HeadTimes {
 /// Heads come in one read, mostly.
 const READ_SIZE: usize = 4 << 10;
 
+/// How a client begins to speak HTTP/2.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 impl Downstream {
     pub(super) fn new(transport: Transport, facts: Arc<Facts>) -> Self {
         let user_data: Box<dyn std::any::Any + Send + Sync> = Box::new(facts.clone());
@@ -115,6 +118,20 @@ impl Downstream {
     pub(super) fn open(mut self) -> Self {
         self.mode = Mode::Open;
         self
+    }
+
+    /// Waits for the preface of HTTP/2 (RFC 9113 §3.4), which whoever has agreed on the protocol sends at once, and says
+    /// whether it came. It stays where it is, for the library to read.
+    pub(super) async fn preface(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        while self.inbound.len() < PREFACE.len() {
+            self.inbound.reserve(READ_SIZE);
+            match timeout_at(deadline, self.transport.read_buf(&mut self.inbound)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) | Err(_) => return false,
+            }
+        }
+        self.inbound.starts_with(PREFACE)
     }
 
     /// Waits for the head of a request and parses it. After [`HeadOutcome::Ready`] the library may read.

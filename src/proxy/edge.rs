@@ -35,7 +35,7 @@ pub(super) struct Edge {
     pub(super) echo: Arc<dyn L4Connect + Send + Sync>,
 }
 
-/// How often the credential of a long answer is checked again.
+/// How often the credential of a long request or answer is checked again.
 const RECHECK: Duration = Duration::from_millis(250);
 
 #[async_trait]
@@ -146,6 +146,7 @@ impl ProxyHttp for Edge {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        self.check_again(exchange)?;
         if let Some(piece) = body {
             exchange.received += piece.len() as u64;
             if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
@@ -187,13 +188,7 @@ impl ProxyHttp for Edge {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        // An answer can go on for hours; its credential can be revoked or expire in the meantime.
-        if exchange.checked.elapsed() >= RECHECK {
-            exchange.checked = Instant::now();
-            if !self.still_good(exchange) {
-                return Err(Error::explain(ErrorType::ConnectionClosed, "the credential is no longer good"));
-            }
-        }
+        self.check_again(exchange)?;
         Ok(None)
     }
 
@@ -326,9 +321,18 @@ impl Edge {
         facts.upgrade(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
     }
 
-    fn still_good(&self, exchange: &Exchange) -> bool {
+    /// Ends a request or an answer that goes on for long when its credential was revoked or has expired meanwhile.
+    fn check_again(&self, exchange: &mut Exchange) -> Result<()> {
+        if exchange.checked.elapsed() < RECHECK {
+            return Ok(());
+        }
+        exchange.checked = Instant::now();
         let identity = exchange.admission().and_then(|admission| admission.identity());
-        identity.is_none_or(|identity| is_good(&self.shared, identity))
+        if identity.is_none_or(|identity| is_good(&self.shared, identity)) {
+            Ok(())
+        } else {
+            Err(Error::explain(ErrorType::ConnectionClosed, "the credential is no longer good"))
+        }
     }
 }
 

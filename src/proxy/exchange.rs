@@ -36,7 +36,7 @@ pub(super) struct Exchange {
     pub(super) targets_tried: usize,
     /// Bytes of the request's body so far.
     pub(super) received: u64,
-    /// When a long answer was last checked against the revocation list.
+    /// When the credential of a long request or answer was last checked again.
     pub(super) checked: Instant,
 }
 

@@ -51,8 +51,12 @@ pub(super) async fn connection(
             Some(Downstream::new(Transport::Plain(stream), Arc::new(Facts::new(connection, listener, None))))
         }
     };
-    let Some(downstream) = downstream else { return };
+    let Some(mut downstream) = downstream else { return };
     if matches!(downstream.selected_alpn_proto(), Some(ALPN::H2)) {
+        // The library would wait for it for ever.
+        if !downstream.preface(limits.header_timeout).await {
+            return close(&mut downstream).await;
+        }
         let watch = shared.drain.watch();
         let stream: Stream = Box::new(downstream.open());
         proxy.process_new(stream, &watch).await;

@@ -58,6 +58,7 @@
 
 mod attacks;
 mod credentials;
+mod exhaustion;
 mod harness;
 mod harness_works;
 mod issuer;

@@ -1,11 +1,13 @@
 //! A credential is revoked with one command to Redis, by any program, and every gateway refuses it from then on; and what
 //! becomes of that when Redis is stopped, emptied, hung, replaced or mad.
 
+mod admin;
 mod credentials;
 mod entries;
 mod faults;
 mod madness;
 mod outages;
+mod streams;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,8 @@
 //!
 //! Whoever may write here can lock users out, or let a revoked one in again. It therefore takes the admin token, or, when
 //! there is none, a loopback address that is also asked for by that name: a web page in the operator's browser can reach
-//! the address, but under another name, and it cannot send JSON there.
+//! the address, but under another name, and it cannot send JSON there. Whatever the token, a browser that says that it
+//! asks for a page of another origin is refused.
 
 use aws_lc_rs::constant_time;
 use http::header::{self, HeaderMap};
@@ -28,7 +29,9 @@ const DEFAULT_PAGE: usize = 100;
 pub(super) async fn answer(shared: &Shared, session: &mut ServerSession) -> Response<Vec<u8>> {
     let configuration = shared.configuration.load_full();
     let request = session.req_header();
-    if let Err(refused) = check_access(&request.headers, &configuration.admin) {
+    let access =
+        check_origin(&request.headers).and_then(|()| check_access(&request.headers, &configuration.admin));
+    if let Err(refused) = access {
         return refused.response();
     }
     let method = request.method.clone();
@@ -79,6 +82,23 @@ impl From<Failure> for Refused {
             Failure::Redis(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, failure.to_string())
+    }
+}
+
+/// Refuses what a browser sends for a page of another origin. Programs send neither of these fields.
+fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
+    let text = |name: &str| headers.get(name).map(header::HeaderValue::as_bytes);
+    let host = text("host").unwrap_or_default();
+    let own = text("origin").is_none_or(|origin| {
+        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    });
+    // Fetch Metadata: what did not come from a page at all is `none`.
+    let near = text("sec-fetch-site").is_none_or(|site| matches!(site, b"none" | b"same-origin"));
+    if own && near {
+        Ok(())
+    } else {
+        Err(Refused::new(StatusCode::FORBIDDEN, "this is not for web pages of another origin"))
     }
 }
 

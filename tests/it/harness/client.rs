@@ -143,10 +143,15 @@ impl Client {
         Http2::open(stream, tls, self.clone()).await
     }
 
+    /// Opens a connection that has agreed on HTTP/2 and on which nothing has been said.
+    pub async fn connect_for_http2(&self) -> Connection {
+        let (stream, tls) = self.stream(&["h2"]).await.unwrap_or_else(|failure| panic!("{failure}"));
+        Connection::new(stream, tls, self.clone())
+    }
+
     /// Opens a connection for HTTP/2 frames written by hand. The preface and the settings have been sent.
     pub async fn frames(&self) -> Frames {
-        let (stream, tls) = self.stream(&["h2"]).await.unwrap_or_else(|failure| panic!("{failure}"));
-        Frames::open(Connection::new(stream, tls, self.clone())).await
+        Frames::open(self.connect_for_http2().await).await
     }
 
     /// Opens a WebSocket, or hands back the answer that was not a 101.

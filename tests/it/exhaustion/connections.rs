@@ -1,0 +1,160 @@
+//! How many connections there may be, and how long each may take for what (D01).
+
+use std::time::Duration;
+
+use super::{gateway, others_are_served};
+use crate::harness::client::{Client, Connection, flag, kind};
+use crate::harness::credentials::ApiKey;
+use crate::harness::deadline::within;
+use crate::harness::gateway::Gateway;
+use crate::harness::problem::assert_problem;
+use crate::harness::upstream::Upstream;
+
+/// As many connections as the file says, and not one more; who is connected notices nothing, and a place that becomes
+/// free is given to the next.
+#[tokio::test]
+async fn one_connection_too_many_is_closed_and_the_others_are_served() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway = gateway(&upstream, &key, "{ connections: 3 }").await;
+    let mut open: Vec<Connection> = Vec::new();
+    for _ in 0..3 {
+        let mut connection = gateway.https().connect().await;
+        connection.get("/docs/a").await.assert_status(200);
+        open.push(connection);
+    }
+    for _ in 0..3 {
+        assert!(gateway.https().try_connect().await.is_err(), "a connection too many");
+    }
+    for connection in &mut open {
+        connection.get("/v1/a").headers(&[key.header()]).await.assert_status(200);
+    }
+    // Operators are not locked out by clients.
+    gateway.admin().get("/healthz").await.assert_status(200);
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("portcullis_connections", &[]), Some(3.0));
+    open.pop();
+    within("a free place", async {
+        while gateway.https().get("/docs/a").outcome().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// D01: whoever is slow with a handshake, a head or the next request is closed, at the times that the file says.
+#[tokio::test]
+async fn slow_clients_are_closed_and_the_others_are_served() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway =
+        gateway(&upstream, &key, "{ header_timeout: 300ms, idle_timeout: 400ms, body_timeout: 300ms }").await;
+    tokio::join!(
+        no_handshake(&gateway),
+        half_a_handshake(&gateway),
+        no_head(&gateway),
+        head_by_bytes(&gateway),
+        no_second_request(&gateway),
+        half_a_second_request(&gateway),
+        no_preface(&gateway),
+        half_a_preface(&gateway),
+        nothing_after_the_preface(&gateway),
+        half_a_header_block(&gateway),
+        nothing_after_an_answer(&gateway),
+        others_are_served(&gateway, &key),
+    );
+    others_are_served(&gateway, &key).await;
+    let received = upstream.take();
+    assert!(received.iter().all(|request| ["/v1/a", "/docs/a"].contains(&request.path())), "{received:?}");
+    gateway.wait_for_metric("portcullis_connections", &[], |open| open < 0.5).await;
+}
+
+async fn no_handshake(gateway: &Gateway) {
+    Client::plain(gateway.https().address()).connect().await.closed().await;
+}
+
+async fn half_a_handshake(gateway: &Gateway) {
+    let mut connection = Client::plain(gateway.https().address()).connect().await;
+    // A record that announces 512 bytes of a ClientHello, and some of them.
+    connection.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
+    connection.closed().await;
+}
+
+async fn no_head(gateway: &Gateway) {
+    gateway.https().connect().await.closed().await;
+}
+
+async fn head_by_bytes(gateway: &Gateway) {
+    let mut connection = gateway.https().connect().await;
+    connection.write("GET /docs/slow HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
+    // Whoever sends a byte now and then is not any less slow.
+    while connection.is_idle().await {
+        let _ = connection.try_write("x").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_problem(&connection.only_response().await, 408, "request_timeout");
+}
+
+async fn no_second_request(gateway: &Gateway) {
+    let mut connection = gateway.https().connect().await;
+    connection.get("/docs/a").await.assert_status(200);
+    connection.closed().await;
+}
+
+async fn half_a_second_request(gateway: &Gateway) {
+    let mut connection = gateway.https().connect().await;
+    connection.get("/docs/a").await.assert_status(200);
+    connection.write("GET /docs/slow HTTP/1.1\r\nHo").await;
+    assert_problem(&connection.only_response().await, 408, "request_timeout");
+}
+
+/// Agrees on HTTP/2 and then says nothing at all.
+async fn no_preface(gateway: &Gateway) {
+    let mut connection = gateway.https().connect_for_http2().await;
+    connection.closed().await;
+}
+
+async fn half_a_preface(gateway: &Gateway) {
+    let mut connection = gateway.https().connect_for_http2().await;
+    connection.write("PRI * HTTP/2.0\r\n").await;
+    connection.closed().await;
+}
+
+async fn nothing_after_the_preface(gateway: &Gateway) {
+    let mut frames = gateway.https().frames().await;
+    while frames.next().await.is_some() {}
+}
+
+async fn half_a_header_block(gateway: &Gateway) {
+    let mut frames = gateway.https().frames().await;
+    frames.frame(kind::HEADERS, flag::END_STREAM, 1, &[0x82]).await;
+    while frames.next().await.is_some() {}
+}
+
+async fn nothing_after_an_answer(gateway: &Gateway) {
+    let mut connection = gateway.https().http2().await;
+    connection.get("/docs/a").await.assert_status(200);
+    let _ = connection.closed().await;
+}
+
+/// A body that pauses for too long ends the request, at the upstream as well.
+#[tokio::test]
+async fn a_body_that_pauses_is_given_up() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway = gateway(&upstream, &key, "{ body_timeout: 300ms }").await;
+    let mut connection = gateway.https().connect().await;
+    let (name, value) = key.header();
+    connection
+        .write(format!(
+            "POST /v1/a HTTP/1.1\r\nHost: localhost\r\n{name}: {value}\r\nContent-Length: 10\r\n\r\nhalf"
+        ))
+        .await;
+    let outcome = connection.try_response_to("POST").await;
+    assert!(outcome.as_ref().map_or(true, |answer| (400..=504).contains(&answer.status)), "{outcome:?}");
+    crate::harness::deadline::eventually("the end of the request at the upstream", || {
+        (upstream.open_connections() == 0).then_some(())
+    })
+    .await;
+    assert!(upstream.requests().iter().all(|request| !request.complete));
+    let line = gateway.wait_for_access(|line| line["path"] == "/v1/a").await;
+    assert_ne!(line["status"], 200);
+    others_are_served(&gateway, &key).await;
+}
