@@ -1,10 +1,12 @@
 //! The only reader of the time. Everything that depends on it takes a [`Clock`], so that tests can set it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
 
 /// A source of wall-clock time.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +62,33 @@ pub fn rfc3339_millis(unix_millis: u64) -> String {
     date_time(unix_millis).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Milliseconds since the Unix epoch, written as RFC 3339 text in UTC. Writing many of the same second is cheap: each
+/// thread keeps the text of the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamp(pub u64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        thread_local! {
+            static LAST: RefCell<(u64, String)> = RefCell::new((0, rfc3339_millis(0)));
+        }
+        LAST.with_borrow_mut(|(second, text)| {
+            if *second != self.0 / 1000 {
+                *second = self.0 / 1000;
+                *text = rfc3339_millis(self.0);
+            }
+            // The text ends with three digits of milliseconds and `Z`.
+            let millis = self.0 % 1000;
+            text.truncate(text.len() - "000Z".len());
+            for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+                text.push(char::from_digit(u32::try_from(digit).unwrap_or_default(), 10).unwrap_or('0'));
+            }
+            text.push('Z');
+            serializer.serialize_str(text)
+        })
+    }
+}
+
 /// Seconds since the Unix epoch as RFC 3339 text in UTC, such as `2026-11-21T09:00:00Z`.
 pub fn rfc3339(unix_seconds: u64) -> String {
     date_time(unix_seconds.saturating_mul(1000)).to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -88,6 +117,18 @@ mod tests {
         assert_eq!(clock.unix_seconds(), 1_000);
         clock.advance(Duration::from_millis(2_500));
         assert_eq!((clock.unix_seconds(), clock.unix_millis()), (1_002, 1_002_500));
+    }
+
+    #[test]
+    fn a_timestamp_reads_the_same_whatever_was_written_before() {
+        for millis in
+            [0, 7, 1_795_251_600_007, 1_795_251_600_999, 1_795_251_601_000, 1_795_251_600_070, u64::MAX]
+        {
+            let text = serde_json::to_string(&Timestamp(millis)).unwrap();
+            let expect =
+                if millis == u64::MAX { text.clone() } else { format!("\"{}\"", rfc3339_millis(millis)) };
+            assert_eq!(text, expect);
+        }
     }
 
     #[test]

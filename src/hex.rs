@@ -2,8 +2,13 @@
 
 /// Two digits for each byte.
 pub fn encode(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes.iter().flat_map(|byte| digits(*byte).map(char::from)).collect()
+}
+
+/// The two digits of `byte`.
+pub fn digits(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// The `N` bytes that `text` spells, or `None` when it is not exactly `2 N` digits; upper case is accepted.

@@ -164,7 +164,9 @@ pub fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// `name` as it compares with other spellings that an upstream might take for the same field: lower case, with `-` for
 /// everything but letters and digits. CGI and its relatives (RFC 3875 §4.1.18) do not tell them apart.
 pub fn normal_header_name(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+    // Most names are normal already. There is no branch for each byte, so that several are looked at in one instruction.
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if name.bytes().fold(true, |all, byte| all & plain(byte)) {
         return name.into();
     }
     let normal =

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::Attempt;
 use super::credential::Key;
-use super::identity::{Identity, Method as Kind, Subject, Validity, Words};
+use super::identity::{Identity, Method as Kind, Subject, Told, Validity, Words};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
 use crate::loading::Loading;
@@ -154,10 +154,12 @@ fn compile_keys(
 ) -> HashMap<Digest, Arc<Identity>> {
     let KeyFile { keys: entries } = &**file;
     let mut keys = HashMap::with_capacity(entries.len());
-    let mut ids: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    // Which line a place is in is found by counting, so it is asked for only when it is to be shown.
+    let mut ids: HashMap<&str, &Located<String>> = HashMap::with_capacity(entries.len());
     for entry in entries {
         let KeyEntry { id, owner, label: _, sha256, scopes, roles, created, expires } = entry;
-        if let Some(line) = ids.insert(id, id.place().line()) {
+        if let Some(first) = ids.insert(id, id) {
+            let line = first.place().line();
             loading.error(id.place(), format!("the key id `{}` is used twice", **id)).hint(format!(
                 "the first one is in line {line}: an id names one key in logs and revocations"
             ));
@@ -178,6 +180,7 @@ fn compile_keys(
             key_id: Some(id.as_str().into()),
             claims: Box::default(),
             validity: Validity { from: None, until: expires.until() },
+            told: Told::default(),
         };
         if keys.insert(Digest(sha256.0), Arc::new(identity)).is_some() {
             loading

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::Attempt;
 use super::credential::Pair;
-use super::identity::{Identity, Method as Kind, Subject, Validity, Words};
+use super::identity::{Identity, Method as Kind, Subject, Told, Validity, Words};
 use super::password::{HashingPool, StoredHash};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
@@ -104,6 +104,7 @@ impl Method {
                 key_id: None,
                 claims: Box::default(),
                 validity: Validity::default(),
+                told: Told::default(),
             };
             compiled.insert(user, User { hash, identity: Arc::new(identity), verified });
         }

@@ -1,6 +1,9 @@
 //! Who sent a request, once its credential was verified.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderName, HeaderValue};
 
 use super::reason::Reason;
 use super::revocable::Revocable;
@@ -49,6 +52,36 @@ pub struct Identity {
     pub validity: Validity,
     /// Under what it can be revoked.
     pub revocable: Revocable,
+    /// What upstreams are told, once it was put into words.
+    pub told: Told,
+}
+
+/// The fields that upstreams receive about an identity, written once and sent with each request.
+#[derive(Clone, Debug, Default)]
+pub struct Told(OnceLock<(Edition, Box<Fields>)>);
+
+/// Names and values of header fields.
+type Fields = [(HeaderName, HeaderValue)];
+
+impl Told {
+    /// The fields as `edition` of the policy words them, from `write` if nobody has written them yet. `None` when another
+    /// edition has: an identity can be remembered for longer than a policy lasts.
+    pub fn get_or_write(&self, edition: Edition, write: impl FnOnce() -> Box<Fields>) -> Option<&Fields> {
+        let (written, fields) = self.0.get_or_init(|| (edition, write()));
+        (*written == edition).then_some(fields)
+    }
+}
+
+/// Tells one wording of the identity headers from every other one in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition(u64);
+
+impl Edition {
+    /// An edition that nobody else has.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// From when to when a credential is good, in seconds since the Unix epoch; leeway is already added.

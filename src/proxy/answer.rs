@@ -10,6 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use serde::Serialize;
 
+use super::request_id::{REQUEST_ID, RequestId};
 use crate::gateway::refusal::{Refusal, Unauthenticated};
 
 /// An answer that is ready to be written.
@@ -30,7 +31,7 @@ struct ProblemDocument<'a> {
 
 impl Answer {
     /// The answer for `refusal`.
-    pub(super) fn new(refusal: &Refusal, request_id: &str) -> Self {
+    pub(super) fn new(refusal: &Refusal, request_id: &RequestId) -> Self {
         let status = refusal.status();
         let code = refusal.code();
         let kind = format!("urn:portcullis:problem:{code}");
@@ -39,17 +40,15 @@ impl Answer {
             title: refusal.title(),
             status: status.as_u16(),
             code,
-            request_id,
+            request_id: request_id.as_str(),
         };
         // Strings and a number always serialize.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (REQUEST_ID, request_id.value().clone()),
         ];
-        if let Ok(value) = HeaderValue::try_from(request_id) {
-            fields.push((HeaderName::from_static("x-request-id"), value));
-        }
         match refusal {
             Refusal::Unauthenticated(Unauthenticated { challenges, code: _ }) => {
                 fields
@@ -77,11 +76,8 @@ impl Answer {
     }
 
     /// Sends a client to the same URL over HTTPS.
-    pub(super) fn redirect(location: HeaderValue, request_id: &str) -> Self {
-        let mut fields = vec![(header::LOCATION, location)];
-        if let Ok(value) = HeaderValue::try_from(request_id) {
-            fields.push((HeaderName::from_static("x-request-id"), value));
-        }
+    pub(super) fn redirect(location: HeaderValue, request_id: &RequestId) -> Self {
+        let fields = vec![(header::LOCATION, location), (REQUEST_ID, request_id.value().clone())];
         Self { status: StatusCode::PERMANENT_REDIRECT, fields, body: Bytes::new() }
     }
 

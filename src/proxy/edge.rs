@@ -20,7 +20,7 @@ use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
 use super::forward::{self, Preparation, client_address, is_trusted};
 use super::peer::{self, Need};
-use super::request_id::{self, REQUEST_ID};
+use super::request_id::{REQUEST_ID, RequestId};
 use super::shared::Shared;
 use super::{failure, record, redirect, reply};
 use crate::config::listeners::ListenerKind;
@@ -62,6 +62,7 @@ impl ProxyHttp for Edge {
             Ok(admission) => {
                 exchange.verdict = Verdict::Admitted(admission);
                 forward::remove_hop_by_hop(session.req_header_mut());
+                forward::forget_spelling(session.req_header_mut());
                 Ok(false)
             }
             Err(refused) => {
@@ -175,8 +176,8 @@ impl ProxyHttp for Edge {
             self.grant_lease(session, exchange);
             return Ok(());
         }
-        if !response.headers.contains_key("x-request-id") {
-            response.insert_header(REQUEST_ID, exchange.request_id.as_str())?;
+        if !response.headers.contains_key(REQUEST_ID) {
+            response.insert_header(REQUEST_ID, exchange.request_id.value().clone())?;
         }
         Ok(())
     }
@@ -222,7 +223,7 @@ impl ProxyHttp for Edge {
     }
 
     fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
-        format!("request {}", exchange.request_id)
+        format!("request {}", exchange.request_id.as_str())
     }
 }
 
@@ -237,7 +238,7 @@ impl Edge {
         }
         exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
         let sent = request.headers.get(REQUEST_ID).filter(|_| is_trusted(peer, &gateway.trusted_proxies));
-        exchange.request_id = sent.and_then(request_id::accept).unwrap_or_else(request_id::fresh);
+        exchange.request_id = sent.and_then(RequestId::accept).unwrap_or_else(RequestId::fresh);
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::request_id::RequestId;
 use crate::config::Configuration;
 use crate::gateway::admission::Admission;
 use crate::gateway::refusal::Refused;
@@ -16,7 +17,7 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// The same on the wall, in milliseconds since the Unix epoch.
     pub(super) began_at: u64,
-    pub(super) request_id: String,
+    pub(super) request_id: RequestId,
     /// The client's address, where trusted proxies are taken into account.
     pub(super) client: Option<IpAddr>,
     /// Host and path for the log; empty when they could not be read.
@@ -59,7 +60,7 @@ impl Exchange {
             configuration,
             began: now,
             began_at,
-            request_id: String::new(),
+            request_id: RequestId::default(),
             client: None,
             host: String::new(),
             path: String::new(),

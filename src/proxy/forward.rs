@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
-use super::request_id::REQUEST_ID;
+use super::request_id::{REQUEST_ID, RequestId};
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
@@ -24,7 +25,7 @@ pub(super) struct Preparation<'a> {
     pub(super) connection: &'a Connection,
     pub(super) identity_headers: &'a IdentityHeaders,
     pub(super) trusted_proxies: &'a [IpNet],
-    pub(super) request_id: &'a str,
+    pub(super) request_id: &'a RequestId,
 }
 
 /// Prefixes of names that only the gateway may set, in their normal form.
@@ -61,16 +62,29 @@ const FROM_TRUSTED: [&str; 6] = [
     "x-forwarded-proto",
 ];
 
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 impl Preparation<'_> {
     /// Turns a copy of the client's request into the one that goes upstream.
     pub(super) fn apply(&self, request: &mut RequestHeader) -> Result<()> {
-        let before = Forwarding::of(request, self.trusts_peer());
-        self.remove_ours(request);
-        self.remove_credential(request);
-        self.rewrite_path(request)?;
-        self.write_forwarding(request, before)?;
-        self.write_identity(request)?;
-        request.insert_header(REQUEST_ID, self.request_id)?;
+        let mut parts = take(request);
+        self.remove_and_write(&mut parts)?;
+        *request = RequestHeader::from(parts);
+        Ok(())
+    }
+
+    fn remove_and_write(&self, parts: &mut Parts) -> Result<()> {
+        let before = Forwarding::of(&parts.headers, self.trusts_peer());
+        self.remove_ours(&mut parts.headers);
+        if let Some(location) = self.admission.credential_to_strip() {
+            parts.headers.remove(location.header());
+        }
+        self.rewrite_path(parts)?;
+        self.write_forwarding(parts, before)?;
+        self.write_identity(&mut parts.headers);
+        parts.headers.insert(REQUEST_ID, self.request_id.value().clone());
         Ok(())
     }
 
@@ -78,11 +92,10 @@ impl Preparation<'_> {
         is_trusted(self.connection.peer, self.trusted_proxies)
     }
 
-    fn remove_ours(&self, request: &mut RequestHeader) {
-        let ours: Vec<HeaderName> =
-            request.headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
+    fn remove_ours(&self, headers: &mut HeaderMap) {
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
         for name in ours {
-            request.remove_header(&name);
+            headers.remove(&name);
         }
     }
 
@@ -92,83 +105,79 @@ impl Preparation<'_> {
         OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
             || OURS.contains(&normal)
             || (normal != name.as_str() && ONE_SPELLING.contains(&normal))
-            || self
-                .identity_headers
-                .fields
-                .iter()
-                .any(|(field, _)| normal_header_name(field.as_str()) == normal)
-    }
-
-    fn remove_credential(&self, request: &mut RequestHeader) {
-        if let Some(location) = self.admission.credential_to_strip() {
-            request.remove_header(&location.header());
-        }
+            || self.identity_headers.is_named(normal)
     }
 
     /// Takes the route's prefix off. The query stays.
-    fn rewrite_path(&self, request: &mut RequestHeader) -> Result<()> {
+    fn rewrite_path(&self, parts: &mut Parts) -> Result<()> {
         let route = self.admission.route();
         if route.strip_segments == 0 {
             return Ok(());
         }
-        let target = request.raw_path().to_vec();
-        let target = std::str::from_utf8(&target).map_err(|_| internal("the target is not text"))?;
+        let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let (path, query) = match target.find('?') {
             Some(at) => target.split_at(at),
             None => (target, ""),
         };
         let rewritten = format!("{}{query}", route.upstream_path(path));
-        let mut parts = request.uri.clone().into_parts();
-        parts.path_and_query =
+        let mut uri = parts.uri.clone().into_parts();
+        uri.path_and_query =
             Some(rewritten.parse().map_err(|_| internal("the rewritten path is not usable"))?);
-        request.set_uri(
-            http::Uri::from_parts(parts).map_err(|_| internal("the rewritten target is not usable"))?,
-        );
+        parts.uri = http::Uri::from_parts(uri).map_err(|_| internal("the rewritten target is not usable"))?;
         Ok(())
     }
 
-    fn write_forwarding(&self, request: &mut RequestHeader, before: Forwarding) -> Result<()> {
+    fn write_forwarding(&self, parts: &mut Parts, before: Forwarding) -> Result<()> {
         let Forwarding { addresses, elements, host, proto, others } = before;
         let peer = self.connection.peer.to_canonical();
         let own_proto = match self.connection.transport {
             Transport::Plaintext => "http",
             Transport::Tls => "https",
         };
-        let own_host = host_of(request);
+        let own_host = host_of(parts);
         let addresses = match addresses {
             Some(before) => format!("{before}, {peer}"),
             None => peer.to_string(),
         };
-        request.insert_header("X-Forwarded-For", addresses)?;
-        let element = forwarded_element(peer, own_host.as_deref(), own_proto);
+        let element = forwarded_element(peer, own_host.as_ref(), own_proto);
         let elements = match elements {
             Some(before) => format!("{before}, {element}"),
             None => element,
         };
-        request.insert_header("Forwarded", elements)?;
-        request.insert_header(
-            "X-Forwarded-Proto",
-            proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)),
-        )?;
-        if let Some(host) = host.or_else(|| own_host.and_then(|host| HeaderValue::try_from(host).ok())) {
-            request.insert_header("X-Forwarded-Host", host)?;
+        let headers = &mut parts.headers;
+        headers.insert(&X_FORWARDED_FOR, value(addresses)?);
+        headers.insert(header::FORWARDED, value(elements)?);
+        headers.insert(&X_FORWARDED_PROTO, proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)));
+        if let Some(host) = host.or(own_host) {
+            headers.insert(&X_FORWARDED_HOST, host);
         }
-        for (name, value) in others {
-            request.insert_header(name, value)?;
-        }
+        headers.extend(others);
         Ok(())
     }
 
-    fn write_identity(&self, request: &mut RequestHeader) -> Result<()> {
-        let identity = self.admission.identity().map(|identity| &**identity);
-        let certificate = self.connection.certificate.as_ref();
-        for (name, fact) in &self.identity_headers.fields {
-            if let Some(value) = fact.value(identity, certificate) {
-                request.insert_header(name, value)?;
+    fn write_identity(&self, headers: &mut HeaderMap) {
+        if let Some(identity) = self.admission.identity() {
+            for (name, value) in &*self.identity_headers.of_caller(identity) {
+                headers.insert(name, value.clone());
             }
         }
-        Ok(())
+        if let Some(certificate) = &self.connection.certificate {
+            headers.extend(self.identity_headers.of_certificate(certificate));
+        }
     }
+}
+
+/// Makes an admitted request's names lower case, as they are over HTTP/2. The library keeps the spelling of each name in
+/// a second map, which would be copied and kept up with every field.
+pub(super) fn forget_spelling(request: &mut RequestHeader) {
+    *request = RequestHeader::from(take(request));
+}
+
+/// Takes a request out of the library's hands. A target that was admitted is a path, so the library reads the very same
+/// bytes back from the URI.
+fn take(request: &mut RequestHeader) -> Parts {
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    std::mem::replace(request, empty).into()
 }
 
 /// Removes the fields that a `Connection` option names, and the options themselves (RFC 9110 §7.6.1). It is done before
@@ -208,17 +217,17 @@ struct Forwarding {
 }
 
 impl Forwarding {
-    fn of(request: &RequestHeader, trusted: bool) -> Self {
+    fn of(headers: &HeaderMap, trusted: bool) -> Self {
         if !trusted {
             return Self::default();
         }
         let joined = |name: &str| {
             let values: Vec<&str> =
-                request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+                headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
             (!values.is_empty()).then(|| values.join(", "))
         };
         let one = |name: &str| {
-            let mut values = request.headers.get_all(name).iter();
+            let mut values = headers.get_all(name).iter();
             let first = values.next()?;
             values.next().is_none().then(|| first.clone())
         };
@@ -261,21 +270,23 @@ pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 }
 
 /// One element of `Forwarded` (RFC 7239 §4).
-fn forwarded_element(peer: IpAddr, host: Option<&str>, proto: &str) -> String {
-    let node = match peer {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    };
-    match host {
-        Some(host) => format!("for={node};host=\"{host}\";proto={proto}"),
-        None => format!("for={node};proto={proto}"),
+fn forwarded_element(peer: IpAddr, host: Option<&HeaderValue>, proto: &str) -> String {
+    // An address with colons is quoted.
+    let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+    match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => format!("for={open}{peer}{close};host=\"{host}\";proto={proto}"),
+        None => format!("for={open}{peer}{close};proto={proto}"),
     }
 }
 
 /// The host that was asked for, as it was sent; it has been parsed, so it contains no quote.
-fn host_of(request: &RequestHeader) -> Option<String> {
-    let host = request.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).map(str::to_owned)
+fn host_of(parts: &Parts) -> Option<HeaderValue> {
+    let authority = || HeaderValue::try_from(parts.uri.authority()?.as_str()).ok();
+    parts.headers.get(header::HOST).cloned().or_else(authority)
+}
+
+fn value(text: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).map_err(|_| internal("a field that no header can hold"))
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "the library's results carry boxed errors")]

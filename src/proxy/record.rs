@@ -7,7 +7,7 @@ use pingora::proxy::Session;
 use super::exchange::{Exchange, Verdict};
 use super::shared::Shared;
 use crate::authn::{Identity, Reason};
-use crate::clock::rfc3339_millis;
+use crate::clock::Timestamp;
 use crate::gateway::guard::{self, Guard};
 use crate::gateway::route::{Access, Route};
 use crate::hex;
@@ -36,12 +36,11 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
     if let (Some((guard, method, decision)), Some(took)) = (outcome.decision(), exchange.decided_in) {
         guard.count(method, decision, took);
     }
-    let client = exchange.client.map(|client| client.to_string()).unwrap_or_default();
     let identity = outcome.identity;
     shared.access_log.write(&Entry {
-        time: &rfc3339_millis(exchange.began_at),
-        request_id: &exchange.request_id,
-        client: &client,
+        time: Timestamp(exchange.began_at),
+        request_id: exchange.request_id.as_str(),
+        client: exchange.client,
         protocol: if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
         method,
         host: &exchange.host,
@@ -73,9 +72,9 @@ pub(super) fn refused_early(
 ) {
     shared.no_route.answered("other", status);
     shared.access_log.write(&Entry {
-        time: &rfc3339_millis(began_at),
+        time: Timestamp(began_at),
         request_id,
-        client: &client.to_canonical().to_string(),
+        client: Some(client.to_canonical()),
         protocol: "HTTP/1.1",
         method: "other",
         route: NO_ROUTE,

@@ -3,32 +3,87 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
+
+use crate::hex;
 
 /// The header field.
-pub(super) const REQUEST_ID: &str = "X-Request-Id";
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const LONGEST: usize = 128;
 
-/// A new identifier: unique, and not guessable from another process's. It is no secret.
-pub(super) fn fresh() -> String {
-    static PROCESS: OnceLock<u64> = OnceLock::new();
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let process = PROCESS.get_or_init(|| {
-        let mut bytes = [0; 8];
-        // Without randomness identifiers are still unique within the process, which is all that they must be.
-        let _ = aws_lc_rs::rand::fill(&mut bytes);
-        u64::from_le_bytes(bytes)
-    });
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{process:016x}{next:016x}")
+/// The identifier of one request; sane by construction.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A new identifier: unique, and not guessable from another process's. It is no secret.
+    pub(super) fn fresh() -> Self {
+        static PROCESS: OnceLock<[u8; 8]> = OnceLock::new();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let process = PROCESS.get_or_init(|| {
+            let mut bytes = [0; 8];
+            // Without randomness identifiers are still unique within the process, which is all that they must be.
+            let _ = aws_lc_rs::rand::fill(&mut bytes);
+            bytes
+        });
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut text = [0; 32];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(process.iter().chain(&next)) {
+            digits.copy_from_slice(&hex::digits(*byte));
+        }
+        // Digits can always stand in a header field.
+        Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| Self::default().0))
+    }
+
+    /// The identifier that a trusted proxy sent, if it is a sane one.
+    pub(super) fn accept(value: &HeaderValue) -> Option<Self> {
+        let sane = |byte: &u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@')
+        };
+        let bytes = value.as_bytes();
+        (!bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(sane)).then(|| Self(value.clone()))
+    }
+
+    /// The identifier as the value of the field.
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// The identifier as text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
 }
 
-/// The identifier that a trusted proxy sent, if it is a sane one.
-pub(super) fn accept(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    let sane = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@')
-    };
-    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(sane)).then(|| text.to_owned())
+/// None yet: an empty identifier.
+impl Default for RequestId {
+    fn default() -> Self {
+        Self(HeaderValue::from_static(""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_ones_differ_and_are_sane() {
+        let (one, other) = (RequestId::fresh(), RequestId::fresh());
+        assert_ne!(one.as_str(), other.as_str());
+        assert_eq!(one.as_str().len(), 32);
+        assert_eq!(RequestId::accept(one.value()).unwrap().as_str(), one.as_str());
+    }
+
+    #[test]
+    fn only_sane_ones_are_accepted() {
+        for (text, sane) in
+            [("a-1_2.3:4/5+6=@", true), ("", false), ("a b", false), ("a\"b", false), ("a,b", false)]
+        {
+            assert_eq!(RequestId::accept(&HeaderValue::from_static(text)).is_some(), sane, "{text}");
+        }
+        let long = HeaderValue::try_from("a".repeat(129)).unwrap();
+        assert!(RequestId::accept(&long).is_none());
+    }
 }

@@ -18,9 +18,10 @@ use super::answer::Answer;
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport};
 use super::edge::Edge;
 use super::facts::Facts;
+use super::record;
+use super::request_id::RequestId;
 use super::shared::Shared;
 use super::tls::read_client_certificate;
-use super::{record, request_id};
 use crate::config::listeners::ListenerKind;
 use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
@@ -141,11 +142,18 @@ fn head_limits(limits: &Limits) -> HeadLimits {
 
 /// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
 async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
-    let request_id = request_id::fresh();
+    let request_id = RequestId::fresh();
     let answer = Answer::new(refusal, &request_id).to_http1(downstream.asks_for_head());
     let client = downstream.facts().connection.peer;
     let began_at = shared.clock.unix_millis();
-    record::refused_early(shared, client, refusal.status().as_u16(), refusal.code(), &request_id, began_at);
+    record::refused_early(
+        shared,
+        client,
+        refusal.status().as_u16(),
+        refusal.code(),
+        request_id.as_str(),
+        began_at,
+    );
     let _ = timeout(LAST_WORDS, async {
         downstream.write_all(&answer).await?;
         downstream.shutdown().await

@@ -211,8 +211,10 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
         return Err(Malformed::Field);
     }
-    // A lone CR would be a control byte too; obs-text (0x80 and above) is passed on, as RFC 9110 §5.5 asks for.
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    // A lone CR would be a control byte too; obs-text (0x80 and above) is passed on, as RFC 9110 §5.5 asks for. A token is
+    // a long value: all bytes are looked at without a branch for each, so that several are looked at in one instruction.
+    let control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    if value.iter().fold(false, |found, byte| found | control(*byte)) {
         return Err(Malformed::Field);
     }
     Ok((name, value.trim_ascii()))

@@ -5,21 +5,25 @@
 //! a slow disk must not slow down requests, and must not be silent either.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
 use serde::Serialize;
 
+use crate::clock::Timestamp;
+
 /// What is said about one request. Fields that do not apply are left out of the line.
 #[derive(Debug, Default, Serialize)]
 pub struct Entry<'a> {
     /// When the request's first byte arrived, RFC 3339 in UTC.
-    pub time: &'a str,
+    pub time: Timestamp,
     /// The identifier that the upstream and the client saw in `X-Request-Id`.
     pub request_id: &'a str,
     /// The address of the client: the peer, or what a trusted proxy said.
-    pub client: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// `HTTP/1.1` or `HTTP/2`.
     pub protocol: &'a str,
     /// The request's method, or `other` for one that is not registered.

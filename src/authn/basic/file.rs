@@ -26,7 +26,7 @@ pub(super) fn read(
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Place::new(source.clone(), narrow(start), narrow(start + length))
     };
-    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut seen: HashMap<&str, Place> = HashMap::new();
     let mut users = Vec::with_capacity(lines.len());
     for line in &lines {
         let user_place = place(line.start, line.name.len());
@@ -48,10 +48,10 @@ pub(super) fn read(
                 .hint("choose another name");
             continue;
         }
-        if let Some(first) = seen.insert(line.name, user_place.line()) {
+        if let Some(first) = seen.insert(line.name, user_place.clone()) {
             loading
                 .error(&user_place, format!("the user `{}` is listed twice", line.name))
-                .hint(format!("the first one is in line {first}"));
+                .hint(format!("the first one is in line {}", first.line()));
             continue;
         }
         match StoredHash::parse(hash) {

@@ -9,7 +9,7 @@ use super::claim_path::ClaimPath;
 use super::json::{Json, Object};
 use super::key_set::Key;
 use crate::authn::Reason;
-use crate::authn::identity::{Identity, Method, Subject, Validity, Words, carries};
+use crate::authn::identity::{Identity, Method, Subject, Told, Validity, Words, carries};
 use crate::authn::revocable::{Kind, Revocable};
 
 /// What a method asks of claims, and where it finds what an identity consists of.
@@ -68,6 +68,7 @@ impl Rules {
             validity,
             revocable: self.revocable(&subject, claims, issued_at)?,
             subject,
+            told: Told::default(),
         })
     }
 

@@ -18,7 +18,7 @@ pub(super) fn compile(
     previous: Option<&Gateway>,
     loading: &mut Loading<'_>,
 ) -> Vec<Named<Authenticator>> {
-    let claims: Arc<[jwt::ClaimPath]> = headers.map(|headers| headers.claims.clone()).unwrap_or_default();
+    let claims: Arc<[jwt::ClaimPath]> = headers.map(|headers| headers.claims().clone()).unwrap_or_default();
     let mut compiled = Vec::with_capacity(entries.len());
     for (name, entry) in entries.iter() {
         names::check(name, loading);

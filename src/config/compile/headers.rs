@@ -60,7 +60,7 @@ pub(super) fn compile(
 ) -> Option<IdentityHeaders> {
     let Some(entry) = entry else {
         let fields = DEFAULT_FIELDS.map(|(name, fact)| (HeaderName::from_static(name), fact));
-        return Some(IdentityHeaders { fields: fields.into(), claims: Arc::default() });
+        return Some(IdentityHeaders::new(fields.into(), Arc::default()));
     };
     let IdentityEntry { headers } = &**entry;
     let errors_before = loading.problems.error_count();
@@ -72,8 +72,7 @@ pub(super) fn compile(
             fields.push((field, fact));
         }
     }
-    (loading.problems.error_count() == errors_before)
-        .then(|| IdentityHeaders { fields, claims: claims.into() })
+    (loading.problems.error_count() == errors_before).then(|| IdentityHeaders::new(fields, claims.into()))
 }
 
 fn compile_name(

@@ -35,15 +35,15 @@ pub(super) fn compile(
     }
     let mut routes = Vec::with_capacity(entries.len());
     let mut patterns = Vec::with_capacity(entries.len());
-    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut seen: HashMap<&str, &Located<String>> = HashMap::with_capacity(entries.len());
     for entry in entries.iter() {
         let RouteEntry { name, matches, auth: _, allow: _, upstream, rewrite, encoded_slashes, mode } =
             &**entry;
         names::check(name, loading);
-        if let Some(line) = seen.insert(name, name.place().line()) {
+        if let Some(first) = seen.insert(name, name) {
             loading
                 .error(name.place(), format!("the route `{}` is given twice", **name))
-                .hint(format!("the first one is in line {line}"));
+                .hint(format!("the first one is in line {}", first.place().line()));
         }
         uses.upstream(upstream, upstream.place(), loading);
         let pattern = compile_pattern(matches, loading);
