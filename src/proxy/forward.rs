@@ -135,11 +135,12 @@ impl Preparation<'_> {
             Transport::Tls => "https",
         };
         let own_host = host_of(parts);
+        let peer_text = peer.to_string();
+        let element = forwarded_element(peer, &peer_text, own_host.as_ref(), own_proto);
         let addresses = match addresses {
-            Some(before) => format!("{before}, {peer}"),
-            None => peer.to_string(),
+            Some(before) => format!("{before}, {peer_text}"),
+            None => peer_text,
         };
-        let element = forwarded_element(peer, own_host.as_ref(), own_proto);
         let elements = match elements {
             Some(before) => format!("{before}, {element}"),
             None => element,
@@ -270,12 +271,12 @@ pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 }
 
 /// One element of `Forwarded` (RFC 7239 §4).
-fn forwarded_element(peer: IpAddr, host: Option<&HeaderValue>, proto: &str) -> String {
+fn forwarded_element(peer: IpAddr, peer_text: &str, host: Option<&HeaderValue>, proto: &str) -> String {
     // An address with colons is quoted.
     let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
     match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => format!("for={open}{peer}{close};host=\"{host}\";proto={proto}"),
-        None => format!("for={open}{peer}{close};proto={proto}"),
+        Some(host) => format!("for={open}{peer_text}{close};host=\"{host}\";proto={proto}"),
+        None => format!("for={open}{peer_text}{close};proto={proto}"),
     }
 }
 
