@@ -257,7 +257,7 @@ impl Edge {
         let gateway = &configuration.gateway;
         let head = session.req_header();
         let refuse = |refusal| Err(Refused::without_route(refusal));
-        if head.version == Version::HTTP_2 && is_too_large(&head.headers, &gateway.limits) {
+        if head.version == Version::HTTP_2 && is_too_large(head, &gateway.limits) {
             return refuse(Refusal::HeadTooLarge);
         }
         if head.method == Method::CONNECT {
@@ -345,9 +345,10 @@ fn is_good(shared: &Shared, identity: &crate::authn::Identity) -> bool {
 }
 
 /// Over HTTP/2 the library has read the head already; what HTTP/1 is refused for is refused here as well.
-fn is_too_large(headers: &HeaderMap, limits: &crate::gateway::Limits) -> bool {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    headers.len() > limits.request_headers || bytes as u64 > limits.request_header_bytes
+fn is_too_large(head: &RequestHeader, limits: &crate::gateway::Limits) -> bool {
+    let line = head.method.as_str().len() + head.raw_path().len();
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    head.headers.len() > limits.request_headers || (line + fields) as u64 > limits.request_header_bytes
 }
 
 /// The length that `Content-Length` announces; over HTTP/1 it has been read before, over HTTP/2 it is read here.

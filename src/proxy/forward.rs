@@ -81,6 +81,7 @@ impl Preparation<'_> {
         if let Some(location) = self.admission.credential_to_strip() {
             parts.headers.remove(location.header());
         }
+        join_cookies(&mut parts.headers)?;
         self.rewrite_path(parts)?;
         self.write_forwarding(parts, before)?;
         self.write_identity(&mut parts.headers);
@@ -205,6 +206,20 @@ pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
         // These are three fixed words with commas between.
         let _ = request.insert_header(header::CONNECTION, known.join(&b", "[..]));
     }
+}
+
+/// Makes one field of cookies that HTTP/2 has split: outside of it there is only one (RFC 9113 §8.2.3), and upstreams that
+/// get more look at the first, or the last.
+fn join_cookies(headers: &mut HeaderMap) -> Result<()> {
+    let mut all = headers.get_all(header::COOKIE).iter();
+    if all.next().is_none() || all.next().is_none() {
+        return Ok(());
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined =
+        HeaderValue::try_from(crumbs.join(&b"; "[..])).map_err(|_| internal("the cookies are not usable"))?;
+    headers.insert(header::COOKIE, joined);
+    Ok(())
 }
 
 /// What a trusted proxy said about where the request came from; nothing of an untrusted one.

@@ -132,6 +132,12 @@ impl Client {
         Ok(Connection::new(stream, tls, self.clone()))
     }
 
+    /// Opens a connection that agreed on this protocol by ALPN, and sends nothing on it.
+    pub async fn connect_for(&self, protocol: &str) -> Connection {
+        let (stream, tls) = self.stream(&[protocol]).await.unwrap_or_else(|failure| panic!("{failure}"));
+        Connection::new(stream, tls, self.clone())
+    }
+
     /// Opens a connection for HTTP/2: by ALPN over TLS, by prior knowledge in the clear.
     pub async fn http2(&self) -> Http2 {
         self.try_http2().await.unwrap_or_else(|failure| panic!("{}: {failure}", self.address))
