@@ -28,7 +28,9 @@ mod resolve;
 mod serve;
 mod shared;
 mod signals;
+mod size;
 mod tls;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service;
+use tokio::sync::Mutex;
 
 use crate::authn::password::{HashingPool, HashingWorker};
 use crate::clock::Clock;
@@ -59,7 +62,7 @@ use keys::KeyKeeper;
 use listen::{BoundListener, ListenService};
 use reload::Reloader;
 use shared::Shared;
-use signals::Ending;
+use signals::{EndSignals, Ending, Signals};
 pub use tls::TlsError;
 use tls::TlsState;
 
@@ -94,6 +97,9 @@ pub enum ServeError {
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// Signals cannot be listened to.
+    #[error("signals cannot be listened to: {0}")]
+    Signals(std::io::Error),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -109,6 +115,7 @@ pub enum ServeError {
 pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The first provider wins; pingora would otherwise install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Signals { end, hangup } = Signals::listen().map_err(ServeError::Signals)?;
     let clock = Clock::system();
     let metrics =
         Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
@@ -139,8 +146,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     });
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone())?;
-    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper };
-    run(shared, bound, admin, reloader, options);
+    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup };
+    run(shared, bound, admin, reloader, end, options);
     access_log.close();
     let _ = writer.join();
     Ok(())
@@ -192,6 +199,7 @@ fn run(
     listeners: Vec<BoundListener>,
     admin: std::net::TcpListener,
     reloader: Reloader,
+    signals: EndSignals,
     options: &ServeOptions,
 ) {
     let mut server = Server::new_with_opt_and_conf(None, server_configuration(options.threads));
@@ -208,7 +216,8 @@ fn run(
     server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads: options.threads });
     server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
     server.add_service(UpkeepService { shared: shared.clone(), reloader: Some(reloader) });
-    server.run(RunArgs { shutdown_signal: Box::new(Ending { shared, deadline: options.drain }) });
+    let ending = Ending { shared, deadline: options.drain, signals: Mutex::new(signals) };
+    server.run(RunArgs { shutdown_signal: Box::new(ending) });
 }
 
 /// What a client may do on one HTTP/2 connection before it is told to calm down (RFC 9113 §10.5).

@@ -58,9 +58,9 @@ enum Mode {
     Length(u64),
     /// A chunked body, as far as its coding is well formed.
     Chunked(ChunkReader),
-    /// Whatever arrives: HTTP/2, or an upgraded connection.
+    /// Whatever arrives: HTTP/2.
     Open,
-    /// Nothing until the upstream has agreed to the upgrade.
+    /// Whatever arrives once the upstream has agreed to another protocol, and nothing before that.
     Upgrade,
 }
 

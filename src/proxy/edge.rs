@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::connectors::L4Connect;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,15 +18,15 @@ use super::answer::Answer;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
 use super::forward::{self, Preparation, client_address, is_trusted};
-use super::peer::{self, Need};
+use super::peer::{self, Need, Reuse};
 use super::request_id::{REQUEST_ID, RequestId};
 use super::shared::Shared;
-use super::{failure, record, redirect, reply};
+use super::{failure, record, redirect, reply, size};
 use crate::config::listeners::ListenerKind;
 use crate::gateway::refusal::{Refusal, Refused};
 use crate::gateway::requirement::Methods;
 use crate::gateway::upstream::Destination;
-use crate::request::{Malformed, Parts, Request};
+use crate::request::{Parts, Request};
 
 /// The callbacks of the proxy library.
 pub(super) struct Edge {
@@ -63,9 +62,12 @@ impl ProxyHttp for Edge {
                 exchange.verdict = Verdict::Admitted(admission);
                 forward::remove_hop_by_hop(session.req_header_mut());
                 forward::forget_spelling(session.req_header_mut());
+                // A 100 goes out before the body has come, and is no reason to close; see `response_filter`.
+                session.set_close_on_response_before_downstream_finish(false);
                 Ok(false)
             }
             Err(refused) => {
+                self.part(session);
                 let answer = Answer::new(&refused.refusal, &exchange.request_id);
                 exchange.verdict = Verdict::Refused(refused);
                 answer.write(session).await?;
@@ -82,12 +84,13 @@ impl ProxyHttp for Edge {
         exchange.upstream_chosen.get_or_insert_with(Instant::now);
         exchange.targets_tried += 1;
         let need = if session.is_upgrade_req() {
-            Need::One
+            Need::Upgrade
         } else if session.req_header().version == Version::HTTP_2 {
             Need::Two
         } else {
             Need::One
         };
+        let reuse = if exchange.upstream_closed { Reuse::Never } else { Reuse::Allowed };
         match &upstream.destination {
             Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), upstream.timeouts)),
             Destination::Targets(targets) => {
@@ -95,7 +98,7 @@ impl ProxyHttp for Edge {
                 for _ in 0..targets.len() {
                     let Some(target) = targets.next() else { break };
                     if let Some(address) = super::resolve::pick(target) {
-                        return Ok(peer::for_target(target, address, upstream.timeouts, need));
+                        return Ok(peer::for_target(target, address, upstream.timeouts, need, reuse));
                     }
                 }
                 Err(Error::new_up(ErrorType::ConnectNoRoute))
@@ -120,6 +123,25 @@ impl ProxyHttp for Edge {
         error
     }
 
+    /// What may be repeated is repeated when a connection turns out to have been closed by the upstream meanwhile.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        // RFC 9110 §9.2.2: a proxy does not repeat what is not idempotent.
+        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        exchange.upstream_closed |= error.retry();
+        error
+    }
+
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
@@ -129,6 +151,9 @@ impl ProxyHttp for Edge {
         let (Some(admission), Some(facts)) = (exchange.admission(), Facts::of(session)) else {
             return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
         };
+        if session.is_upgrade_req() {
+            facts.upgrade.ask(admission.route().upstream.timeouts.request);
+        }
         let gateway = &exchange.configuration.gateway;
         let preparation = Preparation {
             admission,
@@ -144,10 +169,15 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
         self.check_again(exchange)?;
+        // An empty piece at the end is what HTTP/2 ends many bodies with. The library would write it as the last chunk,
+        // and then the last chunk: the second one would be read as the beginning of the next request.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         if let Some(piece) = body {
             exchange.received += piece.len() as u64;
             if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
@@ -174,7 +204,20 @@ impl ProxyHttp for Edge {
         reply::prepare(response, session.is_upgrade_req())?;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.grant_lease(session, exchange);
+            // What is spoken from now on has its own idea of how long a silence may be.
+            session.set_read_timeout(None);
             return Ok(());
+        }
+        if !response.status.is_informational() {
+            self.part(session);
+            if let Some(facts) = Facts::of(session) {
+                facts.upgrade.decline();
+            }
+            // A client that has not sent all of its body may send the rest or not: where its next request would begin is
+            // not known.
+            if !session.is_body_done() {
+                session.set_keepalive(None);
+            }
         }
         if !response.headers.contains_key(REQUEST_ID) {
             response.insert_header(REQUEST_ID, exchange.request_id.value().clone())?;
@@ -242,6 +285,12 @@ impl Edge {
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));
+        self.part(session);
+    }
+
+    /// Makes the answer that is about to be written the last one on its connection, if the process is ending. Over HTTP/2
+    /// the library says so by itself.
+    fn part(&self, session: &mut Session) {
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);
         }
@@ -257,7 +306,7 @@ impl Edge {
         let gateway = &configuration.gateway;
         let head = session.req_header();
         let refuse = |refusal| Err(Refused::without_route(refusal));
-        if head.version == Version::HTTP_2 && is_too_large(head, &gateway.limits) {
+        if head.version == Version::HTTP_2 && size::is_too_large(head, &gateway.limits) {
             return refuse(Refusal::HeadTooLarge);
         }
         if head.method == Method::CONNECT {
@@ -286,7 +335,7 @@ impl Edge {
         {
             return refuse(Refusal::Misdirected);
         }
-        match announced_length(&head.headers) {
+        match size::announced_length(&head.headers) {
             Ok(Some(length)) if length > gateway.limits.request_body_bytes => {
                 return refuse(Refusal::BodyTooLarge);
             }
@@ -319,7 +368,9 @@ impl Edge {
         let Some(facts) = Facts::of(session) else { return };
         let identity = exchange.admission().and_then(|admission| admission.identity()).cloned();
         let shared = self.shared.clone();
-        facts.upgrade(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
+        facts
+            .upgrade
+            .agree(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
     }
 
     /// Ends a request or an answer that goes on for long when its credential was revoked or has expired meanwhile.
@@ -342,25 +393,4 @@ fn is_good(shared: &Shared, identity: &crate::authn::Identity) -> bool {
     let gateway = &shared.configuration.load().gateway;
     identity.validity.check(shared.clock.unix_seconds()).is_ok()
         && gateway.revocations.confirm(&identity.revocable).is_ok()
-}
-
-/// Over HTTP/2 the library has read the head already; what HTTP/1 is refused for is refused here as well.
-fn is_too_large(head: &RequestHeader, limits: &crate::gateway::Limits) -> bool {
-    let line = head.method.as_str().len() + head.raw_path().len();
-    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    head.headers.len() > limits.request_headers || (line + fields) as u64 > limits.request_header_bytes
-}
-
-/// The length that `Content-Length` announces; over HTTP/1 it has been read before, over HTTP/2 it is read here.
-fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let plain = |value: &HeaderValue| {
-        let text = value.to_str().ok()?;
-        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-    };
-    match (plain(value), values.next()) {
-        (Some(length), None) => Ok(Some(length)),
-        (Some(_) | None, Some(_)) | (None, None) => Err(Malformed::ContentLength),
-    }
 }

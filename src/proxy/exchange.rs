@@ -35,6 +35,8 @@ pub(super) struct Exchange {
     pub(super) upstream_took: Option<std::time::Duration>,
     /// How many targets have been tried.
     pub(super) targets_tried: usize,
+    /// A connection that was kept for reuse had been closed by the upstream.
+    pub(super) upstream_closed: bool,
     /// Bytes of the request's body so far.
     pub(super) received: u64,
     /// When the credential of a long request or answer was last checked again.
@@ -70,6 +72,7 @@ impl Exchange {
             upstream_chosen: None,
             upstream_took: None,
             targets_tried: 0,
+            upstream_closed: false,
             received: 0,
             checked: now,
         }

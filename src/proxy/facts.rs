@@ -1,13 +1,11 @@
 //! What is known of a connection, for every request that comes on it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::task::Context;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::upgrade::Upgrade;
 use crate::config::listeners::ListenerKind;
 use crate::request::Connection;
 
@@ -22,18 +20,9 @@ pub(super) struct Facts {
     opened: Instant,
     /// When the current request began, in microseconds since `opened`; for HTTP/1 only.
     request_began: AtomicU64,
-    upgraded: AtomicBool,
-    lease: Mutex<Option<Lease>>,
+    /// How far it has come on its way to another protocol; for HTTP/1 only.
+    pub(super) upgrade: Upgrade,
 }
-
-/// How long an upgraded connection may go on: as long as its credential is good.
-pub(super) struct Lease {
-    holds: Box<dyn Fn() -> bool + Send + Sync>,
-    ticks: Interval,
-}
-
-/// How often a lease is looked at.
-const LEASE_CHECK: Duration = Duration::from_millis(250);
 
 impl Facts {
     pub(super) fn new(connection: Connection, listener: ListenerKind, server_name: Option<String>) -> Self {
@@ -43,8 +32,7 @@ impl Facts {
             server_name,
             opened: Instant::now(),
             request_began: AtomicU64::new(0),
-            upgraded: AtomicBool::new(false),
-            lease: Mutex::new(None),
+            upgrade: Upgrade::default(),
         }
     }
 
@@ -62,31 +50,6 @@ impl Facts {
     /// When the current request on an HTTP/1 connection began.
     pub(super) fn request_began(&self) -> Instant {
         self.opened + Duration::from_micros(self.request_began.load(Ordering::Relaxed))
-    }
-
-    /// Whether the upstream has agreed to speak another protocol.
-    pub(super) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Acquire)
-    }
-
-    /// Notes that the upstream has agreed to speak another protocol, for as long as `holds` says so.
-    pub(super) fn upgrade(&self, holds: Box<dyn Fn() -> bool + Send + Sync>) {
-        let mut ticks = interval(LEASE_CHECK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(Lease { holds, ticks });
-        self.upgraded.store(true, Ordering::Release);
-    }
-
-    /// Whether an upgraded connection may go on. The task is woken to look again, even when nobody sends anything.
-    pub(super) fn lease_holds(&self, context: &mut Context<'_>) -> bool {
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Lease { holds, ticks }) = lease.as_mut() else { return true };
-        while ticks.poll_tick(context).is_ready() {
-            if !holds() {
-                return false;
-            }
-        }
-        true
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pingora::connectors::L4Connect;
 use pingora::protocols::ALPN;
@@ -11,16 +13,30 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora::utils::tls::{WrappedX509, parse_x509};
 
+use super::upgrade::UpgradeConnector;
 use crate::gateway::upstream::{Protocol, Target, Timeouts};
 
 /// Which version of HTTP a request needs at the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// HTTP/1.1: an upgrade.
+    /// HTTP/1.1.
     One,
     /// HTTP/2 if the upstream speaks it: the client does, and may send or expect trailers.
     Two,
+    /// HTTP/1.1, to leave it for another protocol.
+    Upgrade,
 }
+
+/// Whether a request may go over a connection that was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reuse {
+    Allowed,
+    /// One such connection had been closed already, and the others may have been closed with it.
+    Never,
+}
+
+/// Keys for connections that are used once; odd, so that none is zero.
+static SEPARATE: AtomicU64 = AtomicU64::new(1);
 
 /// How many requests share an HTTP/2 connection with an upstream.
 const STREAMS: usize = 100;
@@ -31,21 +47,33 @@ pub(super) fn for_target(
     address: SocketAddr,
     timeouts: Timeouts,
     need: Need,
+    reuse: Reuse,
 ) -> Box<HttpPeer> {
     let tls = target.protocol == Protocol::Https;
     // An empty name would switch verification off; a target always has a host.
     let name = if tls { target.server_name().to_owned() } else { String::new() };
     let mut peer = HttpPeer::new(address, tls, name);
     let alpn = match (target.protocol, need) {
-        (Protocol::Http, _) | (Protocol::Https, Need::One) => ALPN::H1,
+        (Protocol::Http, _) | (Protocol::Https, Need::One | Need::Upgrade) => ALPN::H1,
         (Protocol::Https, Need::Two) => ALPN::H2H1,
         (Protocol::HttpTwo, _) => ALPN::H2,
     };
+    let multiplexed = !matches!(alpn, ALPN::H1);
     set_options(&mut peer.options, timeouts, alpn);
     if tls && !target.tls.authorities.is_empty() {
         peer.options.ca = Some(authorities(target));
     }
-    peer.group_key = group_key(target, need);
+    peer.group_key = group_key(target, multiplexed);
+    if need == Need::Upgrade {
+        // The time for the answer is kept by `Upgrade`; after that there may be silence.
+        peer.options.read_timeout = None;
+        peer.options.custom_l4 = Some(UpgradeConnector::new(timeouts.connect));
+    }
+    if reuse == Reuse::Never || need == Need::Upgrade {
+        // The pool finds connections by this key; under one of its own there are none, and none is kept.
+        peer.group_key ^= SEPARATE.fetch_add(2, Ordering::Relaxed);
+        peer.options.idle_timeout = Some(Duration::ZERO);
+    }
     Box::new(peer)
 }
 
@@ -68,7 +96,7 @@ fn set_options(options: &mut PeerOptions, timeouts: Timeouts, alpn: ALPN) {
 }
 
 /// The library's pool does not look at authorities and protocols when it reuses a connection; this does it for it.
-fn group_key(target: &Target, need: Need) -> u64 {
+fn group_key(target: &Target, multiplexed: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     target.host.hash(&mut hasher);
     target.tls.authorities.hash(&mut hasher);
@@ -79,7 +107,7 @@ fn group_key(target: &Target, need: Need) -> u64 {
         Protocol::Https => 2,
     };
     protocol.hash(&mut hasher);
-    need.hash(&mut hasher);
+    multiplexed.hash(&mut hasher);
     hasher.finish()
 }
 

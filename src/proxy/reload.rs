@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{error, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::keys::KeyKeeper;
@@ -23,6 +23,7 @@ pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) hashing: HashingPool,
     pub(super) keeper: KeyKeeper,
+    pub(super) hangup: Signal,
 }
 
 /// How often files are looked at. A change counts when two looks in a row agree, so that a file that is being written is
@@ -34,11 +35,7 @@ const FIRST_KEYS: Duration = Duration::from_secs(5);
 
 impl Reloader {
     /// Watches for reasons to reload, for as long as the process lives.
-    pub(super) async fn run(self) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            error!("SIGHUP cannot be received: the policy is reloaded only when a file changes");
-            return;
-        };
+    pub(super) async fn run(mut self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut files = self.shared.configuration.load().files.iter().cloned().collect::<Vec<_>>();
@@ -46,7 +43,7 @@ impl Reloader {
         let mut seen = loaded.clone();
         loop {
             let forced = tokio::select! {
-                _ = hangup.recv() => true,
+                _ = self.hangup.recv() => true,
                 _ = looks.tick() => false,
             };
             let now = Stamps::of(&files);

@@ -29,6 +29,10 @@ use crate::gateway::requirement::Methods;
 use crate::request::head::{HeadError, HeadLimits};
 use crate::request::{self, Connection};
 
+/// How long a connection that is about to be closed is listened to once more: what the system has received by then is
+/// told to the process.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+
 /// How long the last words of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -107,7 +111,10 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
         let outcome = tokio::select! {
             biased;
             outcome = downstream.head(head_limits(&limits), times) => outcome,
-            () = shared.drain.lingered() => HeadOutcome::Idle,
+            // A request that has begun, or has just arrived, is still answered.
+            () = shared.drain.lingered() => {
+                downstream.head(head_limits(&limits), HeadTimes { idle: LAST_LOOK, ..times }).await
+            }
         };
         match outcome {
             HeadOutcome::Ready => {}

@@ -59,9 +59,14 @@
 mod attacks;
 mod credentials;
 mod exhaustion;
+mod forwarding;
 mod harness;
 mod harness_works;
 mod issuer;
 mod jwt;
 mod revocation;
 mod secrets;
+mod shutdown;
+mod streaming;
+mod upstreams;
+mod websocket;

@@ -16,6 +16,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use super::super::upgrade::Progress;
 use super::{Downstream, MalformedBody, Mode, Transport};
 use crate::request::chunks::ChunkReader;
 use crate::request::head::Body;
@@ -168,8 +169,13 @@ impl AsyncRead for Downstream {
         let this = self.get_mut();
         loop {
             match this.mode {
-                Mode::Upgrade if this.facts.is_upgraded() => this.mode = Mode::Open,
-                Mode::Hold | Mode::Upgrade => return this.hold(context),
+                Mode::Hold => return this.hold(context),
+                Mode::Upgrade => match this.facts.upgrade.poll(context) {
+                    Progress::Waiting => return this.hold(context),
+                    Progress::Agreed => return this.hand_over(context, buffer, u64::MAX).map_ok(|_| ()),
+                    Progress::Ended => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                    Progress::Overdue => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                },
                 Mode::Head { rest: 0, then } => {
                     this.mode = match then {
                         Body::Chunked => Mode::Chunked(ChunkReader::default()),
@@ -192,12 +198,7 @@ impl AsyncRead for Downstream {
                     return Poll::Ready(Ok(()));
                 }
                 Mode::Chunked(reader) => return this.hand_over_chunks(context, buffer, reader),
-                Mode::Open => {
-                    if this.facts.is_upgraded() && !this.facts.lease_holds(context) {
-                        return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                    }
-                    return this.hand_over(context, buffer, u64::MAX).map_ok(|_| ());
-                }
+                Mode::Open => return this.hand_over(context, buffer, u64::MAX).map_ok(|_| ()),
             }
         }
     }

@@ -29,6 +29,20 @@ pub enum Signal {
     Terminate,
 }
 
+impl Signal {
+    /// Its number on Linux, on every processor that tests run on.
+    fn number(self) -> u32 {
+        match self {
+            Self::Hangup => 1,
+            Self::Interrupt => 2,
+            Self::Kill => 9,
+            Self::Terminate => 15,
+            Self::Continue => 18,
+            Self::Stop => 19,
+        }
+    }
+}
+
 /// Sends a signal to a process that this test started.
 pub fn signal(pid: u32, signal: Signal) {
     let name = match signal {
@@ -202,6 +216,14 @@ impl Process {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// Whether it has something to do on each of these signals other than to end (`SigCgt`).
+    pub fn catches(&self, signals: &[Signal]) -> bool {
+        let status = self.proc("status");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        signals.iter().all(|signal| caught >> (signal.number() - 1) & 1 == 1)
     }
 
     /// How many files and sockets it has open.

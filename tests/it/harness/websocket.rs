@@ -46,6 +46,19 @@ pub fn accept(key: &str) -> String {
     STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
 }
 
+/// A message as one frame.
+pub fn frame(message: &Message, side: Side) -> Vec<u8> {
+    let (opcode, payload) = match message {
+        Message::Text(text) => (1, text.as_bytes().to_vec()),
+        Message::Binary(bytes) => (2, bytes.clone()),
+        Message::Close(None) => (8, Vec::new()),
+        Message::Close(Some((code, reason))) => (8, [&code.to_be_bytes(), reason.as_bytes()].concat()),
+        Message::Ping(bytes) => (9, bytes.clone()),
+        Message::Pong(bytes) => (10, bytes.clone()),
+    };
+    encode(0x80 | opcode, payload, side)
+}
+
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -56,15 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Sends a message in one frame.
     pub async fn send(&mut self, message: &Message) -> std::io::Result<()> {
-        let (opcode, payload) = match message {
-            Message::Text(text) => (1, text.as_bytes().to_vec()),
-            Message::Binary(bytes) => (2, bytes.clone()),
-            Message::Close(None) => (8, Vec::new()),
-            Message::Close(Some((code, reason))) => (8, [&code.to_be_bytes(), reason.as_bytes()].concat()),
-            Message::Ping(bytes) => (9, bytes.clone()),
-            Message::Pong(bytes) => (10, bytes.clone()),
-        };
-        self.stream.write_all(&encode(0x80 | opcode, payload, self.side)).await?;
+        self.stream.write_all(&frame(message, self.side)).await?;
         self.stream.flush().await
     }
 

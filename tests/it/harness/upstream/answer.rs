@@ -30,7 +30,8 @@ pub(super) enum Act {
     Respond(Respond),
     /// 101, and then every byte is sent back.
     Upgrade(String),
-    WebSocket,
+    /// These messages in the same packet as the 101, and then every message is sent back.
+    WebSocket(Vec<String>),
 }
 
 /// A well-formed answer.
@@ -161,7 +162,13 @@ impl Answer {
 
     /// A WebSocket that sends every message back; `426` to anything that does not ask for one.
     pub fn websocket() -> Self {
-        Self { when: When::Head, ..Self::new(Act::WebSocket) }
+        Self::websocket_greeting(&[])
+    }
+
+    /// The same, with these messages right behind the `101`, in the same packet.
+    pub fn websocket_greeting(messages: &[&str]) -> Self {
+        let messages = messages.iter().map(|text| (*text).to_owned()).collect();
+        Self { when: When::Head, ..Self::new(Act::WebSocket(messages)) }
     }
 
     /// `101` to this protocol, after which every byte is sent back.

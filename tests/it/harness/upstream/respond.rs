@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Recorded;
 use super::answer::{Act, Answer, Content, Respond};
 use super::connection::Connection;
-use crate::harness::websocket::{Message, Side, Socket, accept};
+use crate::harness::websocket::{Message, Side, Socket, accept, frame};
 
 /// What becomes of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +49,18 @@ pub(super) async fn perform(
         Act::Function(_) => unreachable!("a function was called above"),
         Act::Events(events) => events.serve(&mut connection.stream).await,
         Act::Upgrade(protocol) => {
-            switch(connection, protocol, "").await?;
+            switch(connection, protocol, "", b"").await?;
             repeat(connection).await?;
             Ok(After::Close)
         }
-        Act::WebSocket => match websocket_key(request) {
+        Act::WebSocket(greeting) => match websocket_key(request) {
             Some(key) => {
-                switch(connection, "websocket", &format!("Sec-WebSocket-Accept: {}\r\n", accept(key)))
-                    .await?;
+                let fields = format!("Sec-WebSocket-Accept: {}\r\n", accept(key));
+                let greeting: Vec<u8> = greeting
+                    .iter()
+                    .flat_map(|text| frame(&Message::Text(text.clone()), Side::Server))
+                    .collect();
+                switch(connection, "websocket", &fields, &greeting).await?;
                 talk(connection).await?;
                 Ok(After::Close)
             }
@@ -150,11 +154,17 @@ fn websocket_key(request: &Recorded) -> Option<&str> {
     request.header("Sec-WebSocket-Key").filter(|_| asks && request.method == "GET")
 }
 
-async fn switch(connection: &mut Connection<'_>, protocol: &str, fields: &str) -> io::Result<()> {
+/// Switches protocols; the first bytes of the new one leave in the same packet.
+async fn switch(
+    connection: &mut Connection<'_>,
+    protocol: &str,
+    fields: &str,
+    first: &[u8],
+) -> io::Result<()> {
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{fields}\r\n"
     );
-    connection.stream.write_all(head.as_bytes()).await
+    connection.stream.write_all(&[head.as_bytes(), first].concat()).await
 }
 
 /// Sends every byte back.
