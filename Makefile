@@ -3,12 +3,13 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: run test lint deny unit build bench clean-demo help
+.PHONY: run test bench build fuzz clean-demo help
 
 help:
 	@echo "make run    build and start on gateway.yaml, with demonstration credentials"
 	@echo "make test   formatting, lints, licences and advisories, unit and end-to-end tests"
 	@echo "make bench  benchmarks of the decision and of the whole gateway"
+	@echo "make fuzz   every fuzz target for a minute, with a nightly toolchain"
 
 run: build
 	target/release/portcullis demo
@@ -24,10 +25,14 @@ test:
 	$(CARGO) clippy --all-targets --locked -- --deny warnings
 	scripts/deny
 	scripts/nextest
+	scripts/fuzz 10
 
 bench:
 	scripts/install build test
 	$(CARGO) bench --locked
+
+fuzz:
+	scripts/fuzz 60
 
 clean-demo:
 	rm -rf demo

@@ -122,7 +122,7 @@ fn check_path(path: &str) -> Result<Escapes, Malformed> {
         let nested = decoded.contains('/');
         while let Some(part) = inner.next() {
             check_dots(part)?;
-            if nested && part.is_empty() && inner.peek().is_some() {
+            if nested && part.is_empty() && (inner.peek().is_some() || segments.peek().is_some()) {
                 return Err(Malformed::EmptySegment);
             }
         }
@@ -221,6 +221,7 @@ mod tests {
             (b"///", M::EmptySegment),
             (b"/a%2f%2fb", M::EmptySegment),
             (b"/%2fa", M::EmptySegment),
+            (b"/a%2f/b", M::EmptySegment),
             (b"/public/..\\admin", M::Backslash),
             (b"/public/..%5cadmin", M::Backslash),
             (b"/a%5Cb", M::Backslash),
