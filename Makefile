@@ -25,7 +25,6 @@ test:
 	$(CARGO) clippy --all-targets --locked -- --deny warnings
 	scripts/deny
 	scripts/nextest
-	scripts/fuzz 10
 
 bench:
 	scripts/install build test
