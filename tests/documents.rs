@@ -100,3 +100,34 @@ fn every_series_that_the_readme_names_exists() {
     }
     assert!(named > 5);
 }
+
+/// A promise in SECURITY.md is only as good as the tests that it names.
+#[test]
+fn every_promise_names_tests_that_exist() {
+    fn names(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let tests = text.split("#[test]").skip(1).chain(text.split("#[tokio::test").skip(1));
+                found.extend(
+                    tests.filter_map(|after| Some(after.split("fn ").nth(1)?.split('(').next()?.to_owned())),
+                );
+            }
+        }
+    }
+    let mut tests = Vec::new();
+    names(Path::new("tests"), &mut tests);
+    let security = fs::read_to_string("SECURITY.md").unwrap();
+    let rows: Vec<&str> = security.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() > 10, "the table of promises");
+    for row in rows {
+        let named: Vec<&str> = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "a promise without a test: {row}");
+        for name in named {
+            assert!(tests.iter().any(|test| test == name), "there is no test called {name}");
+        }
+    }
+}
