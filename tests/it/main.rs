@@ -64,6 +64,7 @@ mod harness;
 mod harness_works;
 mod issuer;
 mod jwt;
+mod observability;
 mod revocation;
 mod secrets;
 mod shutdown;
