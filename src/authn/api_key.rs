@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::Attempt;
 use super::credential::Key;
-use super::identity::{Identity, Method as Kind, Subject, Told, Validity, Words};
+use super::identity::{Identity, Method as Kind, Subject, Told, Validity, WORD, Words, is_word};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
 use crate::loading::Loading;
@@ -170,6 +170,9 @@ fn compile_keys(
                 .hint("use 1 to 512 characters without control characters or white space at either end");
             continue;
         };
+        if let Some(word) = scopes.iter().chain(roles).find(|word| !is_word(word)) {
+            loading.error(id.place(), format!("the key `{}` cannot have {word:?}", **id)).hint(WORD);
+        }
         let identity = Identity {
             auth: name.clone(),
             method: Kind::ApiKey,

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::Attempt;
 use super::credential::Pair;
-use super::identity::{Identity, Method as Kind, Subject, Told, Validity, Words};
+use super::identity::{Identity, Method as Kind, Subject, Told, Validity, WORD, Words, is_word};
 use super::password::{HashingPool, StoredHash};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
@@ -84,6 +84,10 @@ impl Method {
             || realm.contains(['"', '\\'])
         {
             loading.error(realm.place(), "a realm is printable ASCII text without quotes and backslashes");
+            return None;
+        }
+        if let Some(word) = scopes.iter().chain(roles).find(|word| !is_word(word)) {
+            loading.error(config.place(), format!("users cannot have {word:?}")).hint(WORD);
             return None;
         }
         let lines = file::read(users, loading)?;

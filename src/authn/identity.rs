@@ -132,6 +132,15 @@ pub fn carries(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control)
 }
 
+/// Whether a list of scopes or roles can carry `text` as one of them.
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == ',')
+}
+
+/// What [`is_word`] asks for, for people.
+pub const WORD: &str = "scopes and roles are words without white space, commas and control characters";
+
 /// A set of scopes or roles, in the order they were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(Box<[Box<str>]>);
@@ -140,11 +149,7 @@ impl Words {
     /// Collects `words`; empty ones and those with white space, commas or control characters are left out, because a
     /// recipient would read them as several.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        let whole = |word: &&str| {
-            !word.is_empty()
-                && !word.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == ',')
-        };
-        Self(words.into_iter().filter(whole).map(Box::from).collect())
+        Self(words.into_iter().filter(|word| is_word(word)).map(Box::from).collect())
     }
 
     /// Whether `word` is among them.

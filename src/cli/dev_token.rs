@@ -76,7 +76,13 @@ fn sign(arguments: &DevTokenArguments, clock: &Clock) -> Result<String, String> 
 /// The key and the algorithm that usually goes with it.
 fn read_key(bytes: &[u8], algorithm: Option<Algorithm>) -> Result<(EncodingKey, Algorithm), String> {
     if matches!(algorithm, Some(Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)) {
+        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            return Err("this is a key in PEM, and HS algorithms sign with a shared secret".to_owned());
+        }
+        // As the gateway reads it.
         let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let secret =
+            if secret.len() < bytes.len() { secret.strip_suffix(b"\r").unwrap_or(secret) } else { secret };
         return Ok((EncodingKey::from_secret(secret), Algorithm::HS256));
     }
     let kinds = [

@@ -8,6 +8,7 @@ use super::Output;
 use super::table::Table;
 use crate::authn::api_key::format::{NewKey, generate};
 use crate::authn::api_key::{Expiry, KeyEntry, KeyFile};
+use crate::authn::identity::{Subject, WORD, is_word};
 use crate::clock::{Clock, rfc3339};
 use crate::loading::Loading;
 use crate::units::TimeSpan;
@@ -82,6 +83,15 @@ pub(super) fn execute(arguments: &KeysArguments) -> Output {
 
 fn new(arguments: &NewArguments, clock: &Clock) -> Result<Output, String> {
     let NewArguments { file, owner, label, scopes, roles, expires } = arguments;
+    if Subject::new(owner).is_none() {
+        return Err(
+            "error: an owner is 1 to 512 characters without control characters or white space at either end"
+                .into(),
+        );
+    }
+    if let Some(word) = scopes.iter().chain(roles).find(|word| !is_word(word)) {
+        return Err(format!("error: the key cannot have {word:?}: {WORD}"));
+    }
     let NewKey { id, key, sha256 } = generate().map_err(|error| format!("error: {error}"))?;
     let now = clock.unix_seconds();
     let expires = match expires {

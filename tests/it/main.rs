@@ -57,6 +57,7 @@
 )]
 
 mod attacks;
+mod cli;
 mod credentials;
 mod exhaustion;
 mod forwarding;

@@ -25,6 +25,9 @@ pub(super) struct Addition<'a> {
 /// Appends `addition` to the file at `path`, which is made if there is none. The new text is read as the gateway would
 /// read it before it takes the place of the old one.
 pub(super) fn append(path: &Path, addition: &Addition<'_>) -> Result<(), String> {
+    // Of two commands at the same time, the second reads what the first has written.
+    let _lock = lock(path)
+        .map_err(|error| format!("error: cannot lock the folder of `{}`: {error}", path.display()))?;
     let entry = |indent: &str| addition.lines(indent);
     let (before, count, indent) = if path.exists() {
         let file = read(path)?;
@@ -35,7 +38,7 @@ pub(super) fn append(path: &Path, addition: &Addition<'_>) -> Result<(), String>
     } else {
         ("keys:\n".to_owned(), 0, "  ".to_owned())
     };
-    let mut text = if count == 0 { "keys:\n".to_owned() } else { before };
+    let mut text = if count == 0 { comments(&before) + "keys:\n" } else { before };
     if !text.ends_with('\n') {
         text.push('\n');
     }
@@ -75,6 +78,20 @@ impl Addition<'_> {
         ));
         lines
     }
+}
+
+/// Waits for the folder of `path`, which is locked until the file is dropped. The file itself cannot be, because another
+/// one takes its place.
+fn lock(path: &Path) -> std::io::Result<fs::File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// The lines of a file without keys that people wrote for each other.
+fn comments(text: &str) -> String {
+    text.lines().filter(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A YAML string in double quotes, in which JSON's escapes mean the same.

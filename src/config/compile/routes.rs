@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Named, find, names, names::Uses};
 use crate::authn::Authenticator;
-use crate::authn::identity::Words;
+use crate::authn::identity::{Words, is_word};
 use crate::config::Services;
 use crate::config::document::{
     AuthReference, EncodedSlashes, MatchEntry, ModeEntry, NameList, RequirementEntry, RewriteEntry,
@@ -255,7 +255,7 @@ fn compile_requirement(entry: &RequirementEntry, loading: &mut Loading<'_>) -> R
             .error(scope.place(), "this is no scope")
             .hint("visible ASCII characters without quotes, commas and backslashes");
     }
-    for role in roles.iter().filter(|role| Words::new([role.as_str()]).is_empty()) {
+    for role in roles.iter().filter(|role| !is_word(role)) {
         loading
             .error(role.place(), "this is no role")
             .hint("text without white space, commas and control characters");
