@@ -4,6 +4,7 @@
 
 mod connections;
 mod frames;
+mod reading;
 
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::Gateway;
@@ -14,7 +15,7 @@ async fn gateway(upstream: &Upstream, key: &ApiKey, limits: &str) -> Gateway {
     let yaml = r#"
         limits: {limits}
         auth: { partners: { api_key: { keys: keys.yaml } } }
-        upstreams: { app: "{upstream}" }
+        upstreams: { app: { targets: ["{upstream}"], timeouts: { request: 3s } } }
         routes:
           - { name: app, match: { path: /v1/** }, auth: partners, upstream: app }
           - { name: docs, match: { path: /docs/** }, auth: public, upstream: app }

@@ -4,6 +4,7 @@
 mod admin;
 mod credentials;
 mod entries;
+mod failover;
 mod faults;
 mod madness;
 mod outages;

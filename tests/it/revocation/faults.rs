@@ -221,7 +221,7 @@ async fn a_read_only_replica() {
     acme.answered_but(200, &[503]).await;
 }
 
-async fn replica_of(primary: &Redis) -> Redis {
+pub(super) async fn replica_of(primary: &Redis) -> Redis {
     let port = primary.address().port().to_string();
     let replica = Redis::builder()
         .option("replicaof", &["127.0.0.1", &port])
