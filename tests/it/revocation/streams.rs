@@ -91,8 +91,7 @@ async fn a_long_answer() {
     other.write(format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{}: {}\r\n\r\n", bob.0, bob.1)).await;
     other.head_to("GET").await.assert_status(200);
     let two = gateway.https().http2().await;
-    let mut stream = two.open_stream(&Request::get("/v1/events").header(name, value)).await.unwrap();
-    stream.finish().unwrap();
+    let mut stream = two.open_answer(&Request::get("/v1/events").header(name, value)).await.unwrap();
     stream.response().await.unwrap().assert_status(200);
     events.wait_for_subscribers(3).await;
     events.send("before");

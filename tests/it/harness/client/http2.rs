@@ -70,6 +70,11 @@ impl Http2 {
         self.start(request, false).await
     }
 
+    /// Sends `request` without a body and leaves its answer open.
+    pub async fn open_answer(&self, request: &Request) -> Result<Http2Stream, Failure> {
+        self.start(request, true).await
+    }
+
     /// Waits until the other side ends the connection: `Ok` after a `GOAWAY` without an error.
     pub async fn closed(&mut self) -> Result<(), Failure> {
         let ended = within("the end of the HTTP/2 connection", &mut self.driver).await.unwrap();
