@@ -4,6 +4,7 @@
 mod revocations;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
@@ -14,6 +15,8 @@ use pingora::protocols::l4::stream::Stream as LayerFour;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use super::readiness;
 use super::shared::Shared;
@@ -34,14 +37,22 @@ impl Service for AdminService {
     ) {
         let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
         let app = Arc::new(HttpServer::new_app(AdminApp { shared: self.shared.clone() }));
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             // It goes on while the process drains: operators want to see how that goes.
             let Ok((stream, _)) = socket.accept().await else {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            // Whoever opens connections here must not take the files that clients need.
+            let Ok(place) = places.clone().try_acquire_owned() else { continue };
             let (app, shutdown) = (app.clone(), shutdown.clone());
-            tokio::spawn(async move { app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await });
+            tokio::spawn(async move {
+                if let Ok(Ok(())) = timeout(FIRST_WORD, stream.readable()).await {
+                    app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await;
+                }
+                drop(place);
+            });
         }
     }
 
@@ -53,6 +64,12 @@ impl Service for AdminService {
         Some(1)
     }
 }
+
+/// How many connections there may be. A few are in use at a time.
+const MOST_CONNECTIONS: usize = 128;
+
+/// How long a connection may be silent before its first request.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 
 struct AdminApp {
     shared: Arc<Shared>,

@@ -135,6 +135,29 @@ async fn nothing_after_an_answer(gateway: &Gateway) {
     let _ = connection.closed().await;
 }
 
+/// Connections with the admin listener are few by nature: those beyond a hundred or so are closed, so that they cannot
+/// take the files that clients need.
+#[tokio::test]
+async fn the_admin_listener_takes_no_more_than_it_needs() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway = gateway(&upstream, &key, "{ connections: 20 }").await;
+    let before = gateway.process().open_files();
+    let mut open = Vec::new();
+    for _ in 0..400 {
+        open.push(gateway.admin().connect().await);
+    }
+    others_are_served(&gateway, &key).await;
+    let after = gateway.process().open_files();
+    assert!(after < before + 200, "{before} and then {after} files");
+    drop(open);
+    within("an operator to be served again", async {
+        while gateway.admin().get("/healthz").outcome().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// A body that pauses for too long ends the request, at the upstream as well.
 #[tokio::test]
 async fn a_body_that_pauses_is_given_up() {
