@@ -256,10 +256,11 @@ impl Round {
         if let Some(before) = before {
             before.retire_for(&read);
         }
-        series.succeeded.inc();
         series.keys.set(i64::try_from(count).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
         series.last_success.set(now as f64);
+        // Counted last, so that whoever sees the count sees what came of it.
+        series.succeeded.inc();
         Ok(Refreshed { keys: count, changed, left_out })
     }
 

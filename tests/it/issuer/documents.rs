@@ -22,6 +22,7 @@ async fn check(what: &str, serving: Serving, says: &str) {
         let gateway = &stand.gateway;
         async move { gateway.metrics().await.sum(name, &[("auth", "users")]) }
     };
+    stand.wait_for_fetches("success", 1).await;
     let read_at = metric("portcullis_jwks_last_success_timestamp_seconds").await;
     let memory = stand.gateway.rss_bytes();
     stand.issuer.serve_keys(&serving);
