@@ -140,10 +140,14 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
     }
 }
 
+/// What the library takes at most, whatever the policy says: it would refuse more in its own words.
+const MOST_BYTES: usize = 1 << 19;
+const MOST_FIELDS: usize = 256;
+
 fn head_limits(limits: &Limits) -> HeadLimits {
     HeadLimits {
-        bytes: usize::try_from(limits.request_header_bytes).unwrap_or(usize::MAX),
-        fields: limits.request_headers,
+        bytes: usize::try_from(limits.request_header_bytes).unwrap_or(usize::MAX).min(MOST_BYTES),
+        fields: limits.request_headers.min(MOST_FIELDS),
     }
 }
 

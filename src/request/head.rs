@@ -121,6 +121,8 @@ fn parse(buffer: &[u8], skip: usize, length: usize, limits: HeadLimits) -> Resul
         fields.note(name, value)?;
     }
     let host = fields.host.ok_or(Malformed::Host)?;
+    // The library would refuse some hosts by itself, in its own words and without a line in the log.
+    Authority::parse(host)?;
     let cut = line.absolute_form(host)?.map(|range| range.start + skip..range.end + skip);
     let body = fields.body(&line)?;
     Ok(Head { skip, length, cut, body })
@@ -167,8 +169,10 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
             return Err(Malformed::ControlByte.into());
         }
-        if target.contains(&b'#') {
-            // The library would cut a fragment off without a word.
+        if target.len() > LONGEST_TARGET {
+            return Err(HeadError::TooLarge);
+        }
+        if !is_target(target) {
             return Err(Malformed::Target.into());
         }
         if method == b"CONNECT" {
@@ -264,6 +268,18 @@ impl<'a> Fields<'a> {
             (false, length) => Ok(Body::Length(length.unwrap_or_default())),
         }
     }
+}
+
+/// The longest target that the library takes; it would refuse longer ones in its own words.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
+/// Whether the library takes every byte of `target`, which are graphic ASCII. It would cut a fragment off without a word,
+/// and refuse the others in its own words; none of them may stand in a URI (RFC 3986 §3.3, §3.4).
+fn is_target(target: &[u8]) -> bool {
+    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at(query);
+    !path.iter().any(|byte| matches!(byte, b'#' | b'<' | b'>' | b'`'))
+        && !query.iter().any(|byte| matches!(byte, b'#' | b'<' | b'>' | b'"'))
 }
 
 /// A plain decimal number below 2^63: no sign, no list, no white space (RFC 9110 §8.6).

@@ -7,9 +7,14 @@ mod answers;
 mod chunks;
 mod credentials;
 mod framing;
+mod host;
 mod http2;
 mod identity;
+mod limits;
+mod logs;
 mod path;
+mod reuse;
+mod targets;
 
 use serde_json::Value;
 
