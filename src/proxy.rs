@@ -139,6 +139,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
         tls,
+        tls_port: bound.iter().find_map(BoundListener::tls_port),
         configuration: ArcSwap::from_pointee(configuration),
         clock,
         metrics,

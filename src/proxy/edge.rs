@@ -349,7 +349,7 @@ impl Edge {
     }
 
     async fn redirect(&self, session: &mut Session, exchange: &mut Exchange, facts: &Facts) -> Result<bool> {
-        match redirect::location(session.req_header(), facts, &exchange.configuration) {
+        match redirect::location(session.req_header(), facts, self.shared.tls_port) {
             Ok(location) => {
                 exchange.verdict = Verdict::Redirected;
                 Answer::redirect(location, &exchange.request_id).write(session).await?;

@@ -47,6 +47,14 @@ impl BoundListener {
         info!("listening on {} ({})", socket.local_addr()?, listener.kind.name());
         Ok(Self { socket, kind: listener.kind })
     }
+
+    /// Its port, if it speaks TLS.
+    pub(super) fn tls_port(&self) -> Option<u16> {
+        match self.kind {
+            ListenerKind::Tls => self.socket.local_addr().ok().map(|address| address.port()),
+            ListenerKind::Plaintext | ListenerKind::Redirect => None,
+        }
+    }
 }
 
 /// Accepts connections on all listeners.

@@ -5,14 +5,12 @@ use pingora::http::RequestHeader;
 
 use super::facts::Facts;
 use crate::authn::credential;
-use crate::config::Configuration;
-use crate::config::listeners::ListenerKind;
 use crate::gateway::refusal::Refusal;
 use crate::request::{Malformed, Parts, Request};
 
 const DEFAULT_PORT: u16 = 443;
 
-/// The same URL with `https`.
+/// The same URL with `https`, and `tls_port`, the port that is really listened on: the file may leave it to the system.
 ///
 /// # Errors
 /// A request that could be read in two ways, and one that carries a credential: it has been sent in the clear, and a
@@ -20,7 +18,7 @@ const DEFAULT_PORT: u16 = 443;
 pub(super) fn location(
     head: &RequestHeader,
     facts: &Facts,
-    configuration: &Configuration,
+    tls_port: Option<u16>,
 ) -> Result<HeaderValue, Refusal> {
     let parts = Parts {
         method: head.method.as_str(),
@@ -33,12 +31,10 @@ pub(super) fn location(
     if credential::is_present(&request) {
         return Err(Refusal::TlsRequired);
     }
-    let port = configuration.listeners.iter().find(|listener| listener.kind == ListenerKind::Tls);
-    let port = port.map_or(DEFAULT_PORT, |listener| listener.address.port());
     let host = request.host();
     let target = String::from_utf8_lossy(head.raw_path());
-    let location = match port {
-        0 | DEFAULT_PORT => format!("https://{host}{target}"),
+    let location = match tls_port.unwrap_or(DEFAULT_PORT) {
+        DEFAULT_PORT => format!("https://{host}{target}"),
         port => format!("https://{host}:{port}{target}"),
     };
     HeaderValue::try_from(location).map_err(|_| Refusal::Malformed(Malformed::Target))

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     pub(super) configuration: ArcSwap<Configuration>,
     /// Certificates for new handshakes; nothing when no listener speaks TLS.
     pub(super) tls: Option<TlsState>,
+    /// The port of the first listener that speaks TLS.
+    pub(super) tls_port: Option<u16>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// The series of requests that match no route.
