@@ -107,8 +107,11 @@ impl Reloader {
 
 /// What only a restart can change is said by name.
 fn warn_about_fixed_parts(before: &Configuration, now: &Configuration) {
-    let fixed =
-        [("listen", before.listeners != now.listeners), ("admin", before.admin.address != now.admin.address)];
+    let fixed = [
+        ("listen", before.listeners != now.listeners),
+        ("admin", before.admin.address != now.admin.address),
+        ("redis", before.list.backing() != &now.backing),
+    ];
     for (name, changed) in fixed {
         if changed {
             warn!("`{name}` has changed, which needs a restart: the old one stays");
