@@ -1,7 +1,7 @@
 //! HTTP Basic (RFC 7617): names and passwords, checked against a file of password hashes.
 //!
 //! A password is hashed once, not once for each request: each user remembers a keyed fingerprint of the pair that was
-//! verified last, and a request with the same pair only compares it. An unknown user costs the same work as a known one.
+//! verified last, and a request with the same pair only compares it. An unknown user costs the work of a known one.
 
 mod file;
 
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use aws_lc_rs::digest;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -51,12 +52,54 @@ pub struct Method {
     realm: String,
     forward_credential: bool,
     users: HashMap<Box<str>, User>,
-    /// Verified against when the user is unknown, so that it takes as long as for one who is known.
-    decoy: StoredHash,
+    decoys: Decoys,
     pool: HashingPool,
     /// Verifications that are under way, so that a burst of one pair is hashed once.
     under_way: Mutex<HashMap<Fingerprint, watch::Receiver<Option<Verdict>>>>,
     series: AuthSeries,
+}
+
+/// The hashes of all users, to verify against when a user is unknown.
+///
+/// Hashes may differ in what they cost, so which one an unknown name gets must tell nothing either. The hashes stand on
+/// a ring, each at its own digest, and a name gets the one that follows its digest: as many unknown names as known ones
+/// cost this or that, a name costs the same on every gateway and after every start, and a line that is added or changed
+/// touches only the names before it. Nobody who has not seen the salts knows where on the ring a hash stands.
+struct Decoys(Box<[(u64, StoredHash)]>);
+
+/// One of them, and how far it is from the name that it is for.
+#[derive(Clone, Copy)]
+pub struct Decoy<'a> {
+    distance: u64,
+    hash: &'a StoredHash,
+}
+
+impl Decoys {
+    fn new<'h>(hashes: impl Iterator<Item = &'h StoredHash>) -> Self {
+        let mut ring: Vec<_> =
+            hashes.map(|hash| (place_on_ring(hash.expose().as_bytes()), hash.clone())).collect();
+        ring.sort_unstable_by_key(|(place, _)| *place);
+        Self(ring.into())
+    }
+
+    fn nearest(&self, name: &str) -> Option<Decoy<'_>> {
+        let own = place_on_ring(name.as_bytes());
+        let next = self.0.partition_point(|(place, _)| *place < own);
+        let (place, hash) = self.0.get(next).or_else(|| self.0.first())?;
+        Some(Decoy { distance: place.wrapping_sub(own), hash })
+    }
+}
+
+impl Decoy<'_> {
+    /// The distance on the ring: of several methods, the one whose decoy is nearest verifies.
+    pub fn distance(self) -> u64 {
+        self.distance
+    }
+}
+
+fn place_on_ring(text: &[u8]) -> u64 {
+    let digest = digest::digest(&digest::SHA256, text);
+    digest.as_ref().iter().take(8).fold(0, |place, byte| place << 8 | u64::from(*byte))
 }
 
 struct User {
@@ -112,19 +155,18 @@ impl Method {
             };
             compiled.insert(user, User { hash, identity: Arc::new(identity), verified });
         }
-        let decoy = compiled.values().next().map(|user| user.hash.clone());
-        let Some(decoy) = decoy else {
+        if compiled.is_empty() {
             loading
                 .error(users.place(), "this file lists no user")
                 .hint("`portcullis hash-password NAME` writes a line");
             return None;
-        };
+        }
         Some(Self {
             name: name.clone(),
             realm: realm.to_string(),
             forward_credential: *forward_credential,
+            decoys: Decoys::new(compiled.values().map(|user| &user.hash)),
             users: compiled,
-            decoy,
             pool: pool.clone(),
             under_way: Mutex::default(),
             series: metrics.auth(name),
@@ -163,7 +205,7 @@ impl Method {
     }
 
     /// Verifies a pair on the hashing pool. A user who is not in the file is [`Attempt::Absent`], without any work: the
-    /// caller owes [`Method::decoy`] when no other method knows the user either.
+    /// caller owes [`Method::refuse_stranger`] when no other method knows the user either.
     pub async fn attempt(&self, pair: &Pair) -> Attempt {
         let Some(user) = self.users.get(pair.user()) else { return Attempt::Absent };
         self.series.cache_misses.inc();
@@ -177,11 +219,16 @@ impl Method {
         }
     }
 
-    /// Does the work of a verification that cannot succeed.
-    pub async fn decoy(&self, pair: &Pair) -> Reason {
-        let fingerprint = fingerprint(pair, &self.decoy);
+    /// The hash that stands in for the one that the user of `pair`, whom no method knows, does not have.
+    pub fn decoy(&self, pair: &Pair) -> Option<Decoy<'_>> {
+        self.decoys.nearest(pair.user())
+    }
+
+    /// Does the work of a verification that cannot succeed, which takes as long as for the user whose hash `decoy` is.
+    pub async fn refuse_stranger(&self, pair: &Pair, decoy: Decoy<'_>) -> Reason {
+        let fingerprint = fingerprint(pair, decoy.hash);
         // Even if the password happens to fit the decoy, the user does not exist.
-        self.verify_once(fingerprint, pair, &self.decoy).await.err().unwrap_or(Reason::BadPassword)
+        self.verify_once(fingerprint, pair, decoy.hash).await.err().unwrap_or(Reason::BadPassword)
     }
 
     /// Verifies, or waits for the outcome when the same pair is being verified for another request.

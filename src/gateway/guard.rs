@@ -12,7 +12,7 @@ use super::refusal::{Refusal, Told, Unauthenticated, told};
 use super::requirement::{Methods, Missing, Requirement};
 use crate::authn::credential::{self, Accepted, Found, Key, Location, Pair, Token};
 use crate::authn::identity::Method;
-use crate::authn::{Attempt, Authenticator, Identity, Reason};
+use crate::authn::{Attempt, Authenticator, Identity, Reason, basic};
 use crate::request::{Request, Transport};
 use crate::telemetry::metrics::RouteSeries;
 use challenge::Challenges;
@@ -156,25 +156,31 @@ impl Guard {
 
     async fn identify_user(&self, pair: &Pair) -> Result<Known, Rejected> {
         let mut only = Only::Nobody;
-        let mut last = None;
+        let mut stand_in: Option<(&basic::Method, basic::Decoy<'_>)> = None;
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Basic(method) = authenticator else { continue };
             only = only.and(at);
-            last = Some(method);
             let strip = (!method.forwards_credential()).then_some(Location::Authorization);
             if let Some(identity) = method.remembered(pair) {
                 return Ok(Known { identity, strip, method: at });
             }
             match method.attempt(pair).await {
-                Attempt::Absent => {}
+                Attempt::Absent => {
+                    let nearest = stand_in.iter().map(|(_, decoy)| decoy.distance()).min();
+                    if let Some(decoy) = method.decoy(pair)
+                        && nearest.is_none_or(|nearest| decoy.distance() < nearest)
+                    {
+                        stand_in = Some((method, decoy));
+                    }
+                }
                 Attempt::Failed(reason) => {
                     return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
                 }
                 Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        let reason = match last {
-            Some(method) => method.decoy(pair).await,
+        let reason = match stand_in {
+            Some((method, decoy)) => method.refuse_stranger(pair, decoy).await,
             None => Reason::NoCredential,
         };
         Err(self.rejected(reason, Sent::Other(Some(Location::Authorization)), only.method()))

@@ -9,3 +9,4 @@ mod keys;
 mod query;
 mod refused;
 mod several;
+mod timing;
