@@ -3,6 +3,7 @@
 mod algorithms;
 mod cache;
 mod claims;
+mod corpus;
 mod encoding;
 mod headers;
 mod keys;

@@ -148,33 +148,10 @@ async fn issuer_and_audience_are_compared_exactly() {
     stand.accepts("a list", &with("aud", json!(["a", ours, "b"]))).await;
 }
 
-/// J14, RFC 7519 section 4: what two readers could read differently is not read at all.
+/// RFC 7519 section 4.1.2: a subject is a text, and one that a header carries unchanged.
 #[tokio::test]
-async fn claims_that_can_be_read_in_two_ways_are_refused() {
+async fn subjects_that_cannot_be_passed_on_are_refused() {
     let stand = Stand::start().await;
-    let text = stand.token().claims().to_string();
-    let open = text.strip_suffix('}').unwrap();
-    for (what, claims) in [
-        ("sub twice", format!(r#"{open},"sub":"root"}}"#)),
-        ("sub twice, first", format!(r#"{{"sub":"root",{}"#, &text[1..])),
-        ("sub twice, escaped", format!(r#"{open},"\u0073ub":"root"}}"#)),
-        ("exp twice", format!(r#"{open},"exp":9999999999}}"#)),
-        ("aud twice", format!(r#"{open},"aud":"x"}}"#)),
-        ("a member within twice", format!(r#"{open},"realm":{{"a":1,"a":2}}}}"#)),
-        ("text behind", format!("{text}{text}")),
-        ("a comma behind", format!("{open},}}")),
-        ("single quotes", text.replace('"', "'")),
-        ("a byte order mark", format!("\u{feff}{text}")),
-        ("half a surrogate", format!(r#"{open},"x":"\ud800"}}"#)),
-        ("a list", format!("[{text}]")),
-        ("a text", json!(text).to_string()),
-        ("nothing", String::new()),
-    ] {
-        stand.refuses(what, &stand.token().raw_claims(claims).sign(), "malformed").await;
-    }
-    let mut latin = text.clone().into_bytes();
-    latin.splice(latin.len() - 1.., *b",\"x\":\"\xe9\"}");
-    stand.refuses("no UTF-8", &stand.token().raw_claims(latin).sign(), "malformed").await;
     for (subject, reason) in [
         (json!("alice\r\nX-Auth-Roles: admin"), "malformed"),
         (json!("alice\0"), "malformed"),
