@@ -13,7 +13,9 @@ mod identity;
 mod limits;
 mod logs;
 mod path;
+mod random;
 mod reuse;
+mod streams;
 mod targets;
 
 use serde_json::Value;

@@ -1,62 +1,104 @@
 //! Connections to upstreams are shared by all clients, and carry nothing from one to another.
 
 use super::*;
-use crate::harness::client::{Connection, Http2};
+use crate::harness::client::Client;
 use crate::harness::upstream::Answer;
 
 /// What the upstream says of a request: who sent it, with which mark, and whatever else it could have kept.
 fn mirror() -> Answer {
     Answer::from_fn(|request| {
         let field = |name: &str| request.headers.all(name).join("|");
-        let names = ["X-Auth-Subject", "X-Mark", "Cookie", "X-Only-Acme"];
+        let names = ["X-Auth-Subject", "X-Auth-Scopes", "X-Mark", "Cookie", "X-Only-Some"];
         Answer::ok(format!("{} {}", names.map(field).join(" "), request.body.escape_ascii()))
     })
 }
 
-/// One client, request after request, each with a mark of its own.
-async fn ask(connection: &mut Connection, key: &str, subject: &str, times: usize) {
-    for number in 0..times {
-        let mark = format!("{subject}-{number}");
-        let own = subject == "acme" && number % 2 == 0;
-        let fields = [("X-API-Key", key), ("X-Mark", &mark), ("Cookie", &mark)];
-        let call = connection.post("/v1/x").headers(&fields).body(mark.as_bytes());
-        let answer = if own { call.header("X-Only-Acme", "1") } else { call }.await;
-        let expect = format!("{subject} {mark} {mark} {} {mark}", if own { "1" } else { "" });
+/// A request of one of the callers or of nobody, and what the upstream must say of it.
+struct Ask {
+    path: &'static str,
+    fields: Vec<(&'static str, String)>,
+    mark: String,
+    expect: String,
+}
+
+/// Every second caller has a scope, its own.
+fn scope(caller: usize) -> String {
+    if caller.is_multiple_of(2) { format!("of-{caller}") } else { String::new() }
+}
+
+/// Request `number` on connection `connection`: each is another caller's than the one before it on the same connection,
+/// and than those that are under way on others.
+fn ask(callers: &[ApiKey], connection: usize, number: usize) -> Ask {
+    let mark = format!("{connection}-{number}");
+    let mut fields = vec![("X-Mark", mark.clone()), ("Cookie", mark.clone())];
+    let some = number.is_multiple_of(3);
+    if some {
+        fields.push(("X-Only-Some", mark.clone()));
+    }
+    let only = if some { mark.as_str() } else { "" };
+    let at = (connection * 17 + number * 7) % (callers.len() + 1);
+    let (path, told) = match callers.get(at) {
+        Some(key) => {
+            fields.push(("X-API-Key", key.key.clone()));
+            ("/v1/x", format!("caller-{at} {}", scope(at)))
+        }
+        None => ("/public/x", " ".to_owned()),
+    };
+    let expect = format!("{told} {mark} {mark} {only} {mark}");
+    Ask { path, fields, mark, expect }
+}
+
+async fn ask_http1(client: Client, callers: &[ApiKey], number: usize, times: usize) {
+    let mut connection = client.connect().await;
+    for time in 0..times {
+        let Ask { path, fields, mark, expect } = ask(callers, number, time);
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = connection.post(path).headers(&fields).body(mark.as_bytes()).await;
         assert_eq!(answer.text(), expect);
     }
 }
 
 /// The same by HTTP/2, several at once.
-async fn ask_http2(client: &Http2, key: &str, subject: &str, times: usize) {
-    for number in 0..times {
-        let marks: Vec<String> = (0..4).map(|each| format!("{subject}-h2-{number}-{each}")).collect();
-        let call = async |mark: &str| {
-            let fields = [("x-api-key", key), ("x-mark", mark), ("cookie", mark)];
-            let answer = client.post("/v1/x").headers(&fields).body(mark.as_bytes()).await;
-            assert_eq!(answer.text(), format!("{subject} {mark} {mark}  {mark}"));
-        };
-        tokio::join!(call(&marks[0]), call(&marks[1]), call(&marks[2]), call(&marks[3]));
+async fn ask_http2(client: Client, callers: &[ApiKey], number: usize, times: usize) {
+    let client = client.http2().await;
+    let call = async |time: usize| {
+        let Ask { path, fields, mark, expect } = ask(callers, number, time);
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = client.post(path).headers(&fields).body(mark.as_bytes()).await;
+        assert_eq!(answer.text(), expect);
+    };
+    for time in (0..times).step_by(4) {
+        tokio::join!(call(time), call(time + 1), call(time + 2), call(time + 3));
     }
 }
 
-/// Clients with interleaved identities, thousands of requests over few connections: never a field of another.
+/// Forty callers and nobody in turn on every connection of a client, thousands of requests over few connections to the
+/// upstream: never a field of another.
 /// Row F13, and H09 for what a request does not have.
 #[tokio::test]
 async fn interleaved_clients_never_see_each_other() {
-    let stand = Stand::start().await;
-    stand.upstream.answer_otherwise(mirror());
-    let client = stand.gateway.https();
-    let (mut first, mut second) = (client.connect().await, client.connect().await);
-    let (third, fourth) = (client.http2().await, client.http2().await);
-    let (admin, user) = (&stand.admin.key, &stand.user.key);
+    let upstream = Upstream::start();
+    upstream.answer_otherwise(mirror());
+    let callers: Vec<ApiKey> = (0..40)
+        .map(|at| {
+            ApiKey::of(&format!("caller-{at}")).scopes(&scope(at).split_whitespace().collect::<Vec<_>>())
+        })
+        .collect();
+    let gateway = Gateway::builder(ROUTES)
+        .with("upstream", upstream.url())
+        .file("keys.yaml", keys_yaml(&callers.iter().collect::<Vec<_>>()))
+        .start()
+        .await;
+    let client = || gateway.https();
     tokio::join!(
-        ask(&mut first, admin, "root", 600),
-        ask(&mut second, user, "acme", 600),
-        ask_http2(&third, admin, "root", 150),
-        ask_http2(&fourth, user, "acme", 150),
+        ask_http1(client(), &callers, 0, 1500),
+        ask_http1(client(), &callers, 1, 1500),
+        ask_http1(client(), &callers, 2, 1500),
+        ask_http2(client(), &callers, 3, 1500),
+        ask_http2(client(), &callers, 4, 1500),
     );
-    assert_eq!(stand.upstream.take().len(), 2400);
-    assert!(stand.upstream.connections() < 50, "{} connections", stand.upstream.connections());
+    assert_eq!(upstream.take().len(), 7500);
+    assert!(upstream.connections() < 50, "{} connections", upstream.connections());
 }
 
 /// A client that goes away in the middle of an answer leaves a connection that nobody gets, or a clean one.
