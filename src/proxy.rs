@@ -32,8 +32,11 @@ mod size;
 mod tls;
 mod upgrade;
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -77,9 +80,15 @@ pub struct ServeOptions {
     pub drain: Duration,
 }
 
+/// How long the end waits for the last lines of the access log to be taken: a pipe that nobody reads takes none, ever.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// The process cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// There is nowhere to write the access log to.
+    #[error("standard output cannot be used for the access log: {0}")]
+    AccessLog(std::io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Bind {
@@ -150,7 +159,9 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup };
     run(shared, bound, admin, reloader, end, options);
     access_log.close();
-    let _ = writer.join();
+    if writer.recv_timeout(LAST_LINES) == Err(RecvTimeoutError::Timeout) {
+        warn!("the access log is not taken: its last lines are lost");
+    }
     Ok(())
 }
 
@@ -178,20 +189,29 @@ fn bind_error(address: std::net::SocketAddr, error: std::io::Error) -> ServeErro
     ServeError::Bind { address, error }
 }
 
-/// Starts the threads that hash passwords and the one that writes the access log.
+/// Starts the threads that hash passwords and the one that writes the access log. What is returned is disconnected when
+/// everything has been written.
 fn start_threads(
     access_log: &AccessLog,
     worker: &HashingWorker,
     threads: usize,
-) -> Result<std::thread::JoinHandle<()>, ServeError> {
+) -> Result<Receiver<()>, ServeError> {
     for at in 0..threads.div_ceil(2) {
         let worker = worker.clone();
         let thread = std::thread::Builder::new().name(format!("hashing-{at}"));
         thread.spawn(move || worker.run()).map_err(ServeError::Thread)?;
     }
     let log = access_log.clone();
+    // Not through the library's own buffer: what it has taken can neither be counted nor taken back when writing fails.
+    let output = std::io::stdout().as_fd().try_clone_to_owned().map_err(ServeError::AccessLog)?;
+    let (done, written) = channel();
     let thread = std::thread::Builder::new().name("access-log".to_owned());
-    thread.spawn(move || log.write_out(std::io::stdout())).map_err(ServeError::Thread)
+    let writing = move || {
+        log.write_out(File::from(output));
+        drop(done);
+    };
+    thread.spawn(writing).map_err(ServeError::Thread)?;
+    Ok(written)
 }
 
 /// Runs the services until the end.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use log::{error, info};
@@ -29,6 +29,9 @@ const BACKLOG: u32 = 4096;
 
 /// How long to wait when the system has no more file descriptors: trying again at once would only burn the processor.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is said that connections cannot be accepted, for as long as that is so.
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// Binds `address`.
 pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
@@ -100,6 +103,7 @@ impl Service for ListenService {
 /// connected.
 async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpListener, kind: ListenerKind) {
     let mut ending = shared.drain.watch();
+    let mut said: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -110,7 +114,10 @@ async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpLis
             Ok((stream, peer)) => serve_on_own_task(&shared, &proxy, stream, peer, kind),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                error!("accepting a connection failed: {error}");
+                if said.is_none_or(|said| said.elapsed() > REMINDER) {
+                    said = Some(Instant::now());
+                    error!("accepting connections failed, and is tried again: {error}");
+                }
                 sleep(PAUSE).await;
             }
         }

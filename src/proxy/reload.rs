@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use tokio::signal::unix::Signal;
@@ -26,9 +26,30 @@ pub(super) struct Reloader {
     pub(super) hangup: Signal,
 }
 
+/// Why the policy is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// A file has changed, or someone asked for it.
+    Asked,
+    /// It was refused, for what may have been a fault of the machine.
+    Refused,
+}
+
+/// What a reload came to.
+struct Outcome {
+    /// The files to watch from now on.
+    files: Vec<PathBuf>,
+    /// What was wrong, if it was refused.
+    refusal: Option<String>,
+}
+
 /// How often files are looked at. A change counts when two looks in a row agree, so that a file that is being written is
 /// not read half way.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How soon a policy that was refused is tried again. A file that could not be read, because no descriptor was free or the
+/// disk was away, does not change when it can be.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How long a reload waits for the keys of issuers that it has not met before.
 const FIRST_KEYS: Duration = Duration::from_secs(5);
@@ -41,6 +62,7 @@ impl Reloader {
         let mut files = self.shared.configuration.load().files.iter().cloned().collect::<Vec<_>>();
         let mut loaded = Stamps::of(&files);
         let mut seen = loaded.clone();
+        let mut refused: Option<(String, Instant)> = None;
         loop {
             let forced = tokio::select! {
                 _ = self.hangup.recv() => true,
@@ -49,27 +71,33 @@ impl Reloader {
             let now = Stamps::of(&files);
             let settled = now == seen;
             seen = now.clone();
-            if forced || (settled && now != loaded) {
-                files = self.reload().await;
-                loaded = Stamps::of(&files);
-                seen = loaded.clone();
-            }
+            let cause = if forced || (settled && now != loaded) {
+                Cause::Asked
+            } else if refused.as_ref().is_some_and(|(_, at)| at.elapsed() >= RETRY) {
+                Cause::Refused
+            } else {
+                continue;
+            };
+            let known = refused.take().filter(|_| cause == Cause::Refused).map(|(refusal, _)| refusal);
+            let outcome = self.reload(known.as_deref()).await;
+            files = outcome.files;
+            loaded = Stamps::of(&files);
+            seen = loaded.clone();
+            refused = outcome.refusal.map(|refusal| (refusal, Instant::now()));
         }
     }
 
-    /// Loads the policy and puts it in place; returns the files to watch from now on.
-    async fn reload(&self) -> Vec<PathBuf> {
+    /// Loads the policy and puts it in place. A refusal that is `known` is not logged again.
+    async fn reload(&self, known: Option<&str>) -> Outcome {
         let before = self.shared.configuration.load_full();
         let configuration = match self.load(&before) {
             Ok(configuration) => configuration,
             Err(rejected) => {
-                self.shared.metrics.reload_successful.set(0);
-                for problem in rejected.problems.sorted() {
-                    error!("reload refused, the old configuration stays: {problem}");
-                }
+                let problems: Vec<String> =
+                    rejected.problems.sorted().into_iter().map(ToString::to_string).collect();
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
-                return files.into_iter().collect();
+                return self.refuse(&problems, files.into_iter().collect(), known);
             }
         };
         for problem in configuration.warnings.sorted() {
@@ -84,14 +112,23 @@ impl Reloader {
         if let (Some(state), Some(tls)) = (&self.shared.tls, &configuration.tls)
             && let Err(error) = state.replace(tls)
         {
-            self.shared.metrics.reload_successful.set(0);
-            error!("reload refused, the old configuration stays: {error}");
-            return before.files.iter().cloned().collect();
+            return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), known);
         }
         let files = configuration.files.iter().cloned().collect();
         self.shared.accept(configuration);
         info!("reloaded {}", self.path.display());
-        files
+        Outcome { files, refusal: None }
+    }
+
+    fn refuse(&self, problems: &[String], files: Vec<PathBuf>, known: Option<&str>) -> Outcome {
+        self.shared.metrics.reload_successful.set(0);
+        let refusal = problems.join("\n");
+        if known != Some(&refusal) {
+            for problem in problems {
+                error!("reload refused, the old configuration stays: {problem}");
+            }
+        }
+        Outcome { files, refusal: Some(refusal) }
     }
 
     fn load(&self, before: &Configuration) -> Result<Configuration, Rejected> {

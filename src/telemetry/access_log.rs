@@ -4,7 +4,7 @@
 //! writes it out in batches. When the writer cannot keep up and the buffer is full, lines are dropped and counted:
 //! a slow disk must not slow down requests, and must not be silent either.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -119,6 +119,7 @@ impl AccessLog {
     /// of its own. Lines that `output` refuses are lost and counted.
     pub fn write_out(&self, mut output: impl Write) {
         let mut batch = Vec::new();
+        let mut torn = false;
         loop {
             let closed = {
                 let mut buffer = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,10 +136,9 @@ impl AccessLog {
                 std::mem::swap(&mut batch, &mut buffer.lines);
                 buffer.closed
             };
-            if output.write_all(&batch).and_then(|()| output.flush()).is_err() {
-                let lines = batch.iter().filter(|byte| **byte == b'\n').count();
-                self.0.dropped.inc_by(lines as u64);
-            }
+            let written = write_lines(&mut output, &batch, torn);
+            torn = written.torn;
+            self.0.dropped.inc_by(written.lost);
             batch.clear();
             if closed {
                 let rest = self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).lines.is_empty();
@@ -154,6 +154,32 @@ impl AccessLog {
         self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.0.filled.notify_all();
     }
+}
+
+/// What became of some lines.
+struct Written {
+    /// How many did not get out whole.
+    lost: u64,
+    /// Whether the last of those that were begun has no end.
+    torn: bool,
+}
+
+/// Writes whole lines. One that was `torn` before is ended first, so that those behind it can be read.
+fn write_lines(output: &mut impl Write, lines: &[u8], torn: bool) -> Written {
+    let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if torn && output.write_all(b"\n").is_err() {
+        return Written { lost: count(lines), torn };
+    }
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match output.write(rest) {
+            Ok(length) if length > 0 => rest = rest.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let (out, _) = lines.split_at(lines.len() - rest.len());
+    Written { lost: count(rest), torn: out.last().is_some_and(|byte| *byte != b'\n') }
 }
 
 #[cfg(test)]
@@ -194,22 +220,62 @@ mod tests {
         assert_eq!(log.0.dropped.get(), 4);
     }
 
-    #[test]
-    fn lines_that_cannot_be_written_are_counted() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(std::io::Error::from(std::io::ErrorKind::StorageFull))
+    /// A disk with so much room, of which a write takes a few bytes at a time.
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let length = bytes.len().min(self.room).min(7);
+            if length == 0 {
+                return Err(ErrorKind::StorageFull.into());
             }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
+            self.room -= length;
+            self.bytes.extend(&bytes[..length]);
+            Ok(length)
         }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_spoil_no_other() {
+        let lines = b"{first}\n{second}\n{third}\n";
+        for (room, written, lost, torn) in [
+            (0, "", 3, false),
+            (3, "{fi", 3, true),
+            (7, "{first}", 3, true),
+            (8, "{first}\n", 2, false),
+            (12, "{first}\n{sec", 2, true),
+            (100, "{first}\n{second}\n{third}\n", 0, false),
+        ] {
+            let mut disk = Disk { bytes: Vec::new(), room };
+            let outcome = write_lines(&mut disk, lines, false);
+            assert_eq!((outcome.lost, outcome.torn), (lost, torn), "{room}");
+            assert_eq!(disk.bytes, written.as_bytes(), "{room}");
+            // Still full: what is torn stays so.
+            let outcome = write_lines(&mut disk, b"{lost}\n", outcome.torn);
+            if room < 100 {
+                assert_eq!((outcome.lost, outcome.torn), (1, torn), "{room}");
+                disk.room = 100;
+            }
+            let outcome = write_lines(&mut disk, b"{next}\n", outcome.torn);
+            assert_eq!((outcome.lost, outcome.torn), (0, false), "{room}");
+            let text = String::from_utf8(disk.bytes).unwrap();
+            assert!(text.ends_with("\n{next}\n") || text == "{next}\n", "{room}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_writer_counts_what_is_lost() {
         let log = log();
         log.write(&Entry::default());
         log.write(&Entry::default());
         log.close();
-        log.write_out(Full);
+        log.write_out(Disk { bytes: Vec::new(), room: 100 });
         assert_eq!(log.0.dropped.get(), 2);
     }
 }

@@ -60,6 +60,7 @@ mod attacks;
 mod cli;
 mod credentials;
 mod exhaustion;
+mod faults;
 mod forwarding;
 mod grpc;
 mod harness;

@@ -151,13 +151,22 @@ pub struct Process {
 impl Process {
     /// Starts a command with nothing on its standard input.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_writing_to(Stdio::piped(), command)
+    }
+
+    /// Starts a command that writes its standard output there; of that, only what goes into a pipe of this process's own
+    /// is kept.
+    pub fn start_writing_to(stdout: Stdio, command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
-        let (stdout, out) = Lines::of(child.stdout.take().unwrap());
+        let (stdout, out) = match child.stdout.take() {
+            Some(output) => Lines::of(output),
+            None => Lines::of(std::io::empty()),
+        };
         let (stderr, err) = Lines::of(child.stderr.take().unwrap());
         let pid = child.id();
         Self { child: Mutex::new(child), pid, readers: Mutex::new(vec![out, err]), stdout, stderr }

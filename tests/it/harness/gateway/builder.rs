@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,6 +20,8 @@ pub struct GatewayBuilder {
     environment: Vec<(String, String)>,
     arguments: Vec<OsString>,
     program: Option<OsString>,
+    shell: Option<String>,
+    stdout: Stdio,
     recipe: Recipe,
 }
 
@@ -51,6 +53,8 @@ impl GatewayBuilder {
             environment: Vec::new(),
             arguments: Vec::new(),
             program: None,
+            shell: None,
+            stdout: Stdio::piped(),
             recipe: Recipe { values: Vec::new() },
         }
     }
@@ -85,6 +89,19 @@ impl GatewayBuilder {
         self
     }
 
+    /// Starts it by this script of the shell, in which `"$0" "$@"` is the gateway with its arguments:
+    /// `ulimit -n 64; exec "$0" "$@"`.
+    pub fn shell(mut self, script: &str) -> Self {
+        self.shell = Some(script.to_owned());
+        self
+    }
+
+    /// Writes its standard output there. The access log is then not kept.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
     /// Starts it and waits until `/readyz` on the admin listener answers 200.
     pub async fn start(self) -> Gateway {
         let gateway = self.start_unready().await;
@@ -101,10 +118,13 @@ impl GatewayBuilder {
     }
 
     /// Starts it and waits only until it listens, for gateways that cannot become ready yet.
-    pub async fn start_unready(self) -> Gateway {
+    pub async fn start_unready(mut self) -> Gateway {
+        let stdout = std::mem::replace(&mut self.stdout, Stdio::null());
         let (mut command, files, recipe) = self.write();
         let expected = listeners_in(&files);
-        let process = Process::start(&mut command);
+        let process = Process::start_writing_to(stdout, &mut command);
+        // The command keeps its end of a pipe open, which only the gateway shall have.
+        drop(command);
         let started = Instant::now();
         loop {
             let ended = process.ended();
@@ -155,7 +175,7 @@ impl GatewayBuilder {
 
     #[track_caller]
     fn write_for(self, arguments: &[&str]) -> (Command, Files, Recipe) {
-        let Self { yaml, files, environment, arguments: _, program, mut recipe } = self;
+        let Self { yaml, files, environment, arguments: _, program, shell, stdout: _, mut recipe } = self;
         let directory = Files(tempfile::tempdir().unwrap());
         recipe.values.insert(0, ("directory".to_owned(), directory.path("").to_string_lossy().into_owned()));
         let certificate = Authority::shared().server(&NAMES);
@@ -165,9 +185,14 @@ impl GatewayBuilder {
             directory.write(&name, &recipe.text(&text));
         }
         directory.write("gateway.yaml", &recipe.yaml(&yaml));
-        let mut command = match program {
-            None => portcullis_command(),
-            Some(program) => Command::new(program),
+        let mut command = match (program, shell) {
+            (None, None) => portcullis_command(),
+            (Some(program), _) => Command::new(program),
+            (None, Some(script)) => {
+                let mut command = Command::new("sh");
+                command.env_clear().args(["-c", &script]).arg(portcullis_command().get_program());
+                command
+            }
         };
         command.args(arguments.iter().map(|argument| fill(argument, &recipe.values)));
         // From elsewhere, because paths are relative to the file that they stand in and to nothing else.

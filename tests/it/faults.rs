@@ -1,0 +1,5 @@
+//! Faults of the machine and of what is around: the gateway keeps its promises as far as the fault lets it, never panics,
+//! and is well again by itself when the fault ends.
+
+mod access_log;
+mod descriptors;
