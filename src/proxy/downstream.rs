@@ -189,6 +189,7 @@ impl Downstream {
             let _ = self.inbound.split_to(end - start);
             rest -= end - start;
         }
+        self.facts.accept_head(*body == Body::Upgrade);
         self.mode = Mode::Head { rest, then: *body };
     }
 

@@ -61,6 +61,9 @@ impl ProxyHttp for Edge {
             Ok(admission) => {
                 exchange.verdict = Verdict::Admitted(admission);
                 forward::remove_hop_by_hop(session.req_header_mut());
+                if !facts.asks_for_upgrade() {
+                    forward::remove_upgrade(session.req_header_mut());
+                }
                 forward::forget_spelling(session.req_header_mut());
                 // A 100 goes out before the body has come, and is no reason to close; see `response_filter`.
                 session.set_close_on_response_before_downstream_finish(false);

@@ -1,6 +1,6 @@
 //! What is known of a connection, for every request that comes on it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::http::ServerSession;
@@ -20,6 +20,8 @@ pub(super) struct Facts {
     opened: Instant,
     /// When the current request began, in microseconds since `opened`; for HTTP/1 only.
     request_began: AtomicU64,
+    /// Whether the current request asks for another protocol; for HTTP/1 only.
+    asks_for_upgrade: AtomicBool,
     /// How far it has come on its way to another protocol; for HTTP/1 only.
     pub(super) upgrade: Upgrade,
 }
@@ -32,6 +34,7 @@ impl Facts {
             server_name,
             opened: Instant::now(),
             request_began: AtomicU64::new(0),
+            asks_for_upgrade: AtomicBool::new(false),
             upgrade: Upgrade::default(),
         }
     }
@@ -45,6 +48,16 @@ impl Facts {
     pub(super) fn begin_request(&self) {
         let since = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.request_began.store(since, Ordering::Relaxed);
+    }
+
+    /// Notes whether the request whose head has been read asks for another protocol.
+    pub(super) fn accept_head(&self, asks_for_upgrade: bool) {
+        self.asks_for_upgrade.store(asks_for_upgrade, Ordering::Relaxed);
+    }
+
+    /// Whether the current request asks for another protocol, in every way in which that has to be said.
+    pub(super) fn asks_for_upgrade(&self) -> bool {
+        self.asks_for_upgrade.load(Ordering::Relaxed)
     }
 
     /// When the current request on an HTTP/1 connection began.

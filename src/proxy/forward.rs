@@ -208,6 +208,12 @@ pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
     }
 }
 
+/// Removes the wish for another protocol from a request that does not ask for one in every way that is needed. The library
+/// takes the field alone for it: it would ask the upstream to switch, and wait for the answer without end.
+pub(super) fn remove_upgrade(request: &mut RequestHeader) {
+    request.remove_header(&header::UPGRADE);
+}
+
 /// Makes one field of cookies that HTTP/2 has split: outside of it there is only one (RFC 9113 §8.2.3), and upstreams that
 /// get more look at the first, or the last.
 fn join_cookies(headers: &mut HeaderMap) -> Result<()> {

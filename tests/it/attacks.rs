@@ -17,6 +17,7 @@ mod random;
 mod reuse;
 mod streams;
 mod targets;
+mod upgrade;
 
 use serde_json::Value;
 
