@@ -9,6 +9,7 @@ mod overlap;
 pub mod tls;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,12 +89,18 @@ impl Configuration {
 }
 
 /// A file that was refused.
-#[derive(Debug)]
 pub struct Rejected {
     /// What is wrong.
     pub problems: Problems,
     /// The files that were read until then: a change to any of them may mend it.
     pub files: BTreeSet<PathBuf>,
+}
+
+/// Without the names of files: whoever pastes a key where a name belongs has named it.
+impl fmt::Debug for Rejected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Rejected").field("problems", &self.problems).finish_non_exhaustive()
+    }
 }
 
 /// The JSON Schema of the file, for editors.

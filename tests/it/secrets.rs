@@ -2,4 +2,5 @@
 //! CVE-2026-31924 and its like: a gateway's logs are read by more people than its secrets are meant for.
 
 mod configuration;
+mod redis;
 mod requests;

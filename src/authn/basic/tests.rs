@@ -174,4 +174,11 @@ fn what_an_unknown_name_costs_says_nothing() {
     assert!((300..700).contains(&slow), "{slow}");
     assert!(names.clone().all(|name| cost(&first, name) == cost(&second, name)));
     assert!(names.filter(|name| cost(&first, *name) != cost(&edited, *name)).count() < 100);
+    // Of two files on a route, the one with the nearer hash decides, so each counts by the number of its users.
+    let few = compile(&more[400], None, &pool).unwrap();
+    let nearer = (0..2_000_usize).filter(|name| {
+        let pair = pair(&format!("stranger-{name}"), "x");
+        few.decoy(&pair).unwrap().distance() < first.decoy(&pair).unwrap().distance()
+    });
+    assert!(nearer.count() < 100);
 }

@@ -79,7 +79,8 @@ impl Server {
                 Ok::<(), redis::aio::SendError>(())
             });
         }
-        let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
+        let opened = MultiplexedConnection::new_with_config(&login, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| Loss::at_log_in(error, &login))?;
         let connection = Connection(connection);
         Ok(Link { endpoint: endpoint.clone(), connection, driver: Box::pin(driver) })
     }
@@ -134,6 +135,9 @@ pub enum Loss {
     /// The server is not the primary any more.
     #[error("the server is not the primary any more")]
     Demoted,
+    /// The log-in is answered with something that may have the password in it.
+    #[error("the server does not take the log-in: Redis 6 or newer, or Valkey, is needed")]
+    LogIn,
     /// There is no Sentinel to ask.
     #[error("there is no Sentinel to ask")]
     NoSentinel,
@@ -167,6 +171,22 @@ pub enum Loss {
     /// This Redis cannot be written to.
     #[error("this Redis is a read-only replica")]
     ReadOnly,
+}
+
+impl Loss {
+    /// What is lost when the log-in `login` met `error`. Servers repeat what they do not understand, and here that is a
+    /// password; so only errors that are about log-ins are shown, and those only without one.
+    fn at_log_in(error: RedisError, login: &RedisConnectionInfo) -> Self {
+        let is_known =
+            matches!(error.code(), Some("LOADING" | "MASTERDOWN" | "NOAUTH" | "NOPERM" | "WRONGPASS"));
+        let text = error.to_string();
+        let repeats = login.password().is_some_and(|password| text.contains(password));
+        match Self::from(error) {
+            Self::Refused(_) | Self::Transport(_) if repeats => Self::LogIn,
+            Self::Refused(_) if !is_known => Self::LogIn,
+            loss => loss,
+        }
+    }
 }
 
 /// How much of what a server says is repeated in a log.

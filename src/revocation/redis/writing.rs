@@ -38,9 +38,10 @@ impl Server {
             let answers = connection.ask_all(&mut commands).await?;
             // The epoch is a service to those who follow the list; an entry counts without it.
             match answers.into_iter().next_back() {
-                Some(Ok(_)) => Ok(()),
+                Some(Ok(Value::Okay)) => Ok(()),
                 Some(Err(error)) => Err(error.into()),
-                None => Err(Loss::Nonsense("SET")),
+                // Whoever is told that something is revoked relies on it.
+                Some(Ok(_)) | None => Err(Loss::Nonsense("SET")),
             }
         })
         .await

@@ -7,6 +7,7 @@ use crate::harness::upstream::Upstream;
 
 use super::door::{Door, FIELDS, PASSWORD, Version};
 
+/// K02: the same key in each of its places is the same caller.
 #[tokio::test]
 async fn every_kind_opens_the_same_route_and_the_upstream_hears_who_it_is() {
     let door = Door::open().await;

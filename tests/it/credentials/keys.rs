@@ -88,6 +88,7 @@ async fn a_file_with_a_key_or_an_id_twice_is_refused() {
     assert_problem(&ask(&gateway, &second).await, 403, "forbidden");
 }
 
+/// K09: whoever can write the file can add keys.
 #[tokio::test]
 async fn a_key_file_that_others_can_read_or_write_is_warned_of() {
     let upstream = Upstream::start();
@@ -104,6 +105,39 @@ async fn a_key_file_that_others_can_read_or_write_is_warned_of() {
         assert_eq!(line.level, "warn");
     }
     ask(&gateway, &key).await.assert_status(200);
+}
+
+/// K10: while a key is replaced both work and are the same caller, and when the old one has ended only the new one does.
+#[tokio::test]
+async fn an_old_and_a_new_key_overlap_until_the_old_one_ends() {
+    let upstream = Upstream::start();
+    let old = ApiKey::from_text("acme", "the old key").id("k_old").scopes(&["read"]);
+    let new = ApiKey::from_text("acme", "the new key").id("k_new").scopes(&["read"]);
+    let gateway = builder(&upstream, &[&old]).start().await;
+    assert_problem(&ask(&gateway, &new).await, 401, "invalid_credential");
+    ask(&gateway, &old).await.assert_status(200);
+    let end = Clock::system().unix_seconds() + 3;
+    let ending = old.clone().expires(&rfc3339(end));
+    gateway.write("keys.yaml", &keys_yaml(&[&ending, &new]));
+    assert_eq!(gateway.reload().await, Reload::Accepted);
+    upstream.take();
+    for key in [&old, &new] {
+        ask(&gateway, key).await.assert_status(200);
+        let received = upstream.take_one();
+        let told = (received.header("X-Auth-Subject"), received.header("X-Auth-Key-Id"));
+        assert_eq!(told, (Some("acme"), Some(key.id.as_str())));
+    }
+    while ask(&gateway, &old).await.status == 200 {
+        ask(&gateway, &new).await.assert_status(200);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    upstream.take();
+    assert!(Clock::system().unix_seconds() >= end, "not before its time");
+    assert_problem(&ask(&gateway, &old).await, 401, "credential_expired");
+    upstream.assert_nothing();
+    ask(&gateway, &new).await.assert_status(200);
+    let line = gateway.wait_for_access(|line| line["reason"] == "expired").await;
+    assert_eq!(line["status"], 401, "{line}");
 }
 
 /// A key from another system is known by its SHA-256 alone, whatever it looks like, as long as a field can carry it.

@@ -112,7 +112,8 @@ fn corpus(keys: &Keys, issuer: &str, now: u64) -> Vec<Vector> {
     vectors
 }
 
-/// Asked one after the other over one connection that stays open, the gateway agrees with the standards about every token.
+/// J01, J02, J05, J06, J08, J14, J16, J17, J18, CVE-2015-9235, CVE-2016-5431, CVE-2022-21449, CVE-2026-25537 and their like:
+/// asked one after the other over one connection that stays open, the gateway agrees with the standards about every token.
 #[tokio::test]
 async fn the_standards_decide_about_every_token() {
     let keys = Keys::published();

@@ -1,6 +1,14 @@
 //! Secrets in files: a mistake beside one is shown, and the secret is not.
 
-use crate::harness::gateway::{Gateway, Reload};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::authn::password::HashingPool;
+use portcullis::clock::Clock;
+use portcullis::config::{Configuration, Services};
+use portcullis::telemetry::metrics::Metrics;
+
+use crate::harness::gateway::{Gateway, GatewayBuilder, Reload};
 
 const MARKER: &str = "hunter2-is-no-secret";
 
@@ -19,14 +27,65 @@ routes:
 
 const KEYS: &str = "keys:\n  - { id: k_1, owner: acme, sha256: 6f1e3c9a1b2c4d5e8f90a1b2c3d4e5f66f1e3c9a1b2c4d5e8f90a1b2c3d4e5f6, expires: never }\n";
 
-fn builder(yaml: &str) -> crate::harness::gateway::GatewayBuilder {
+const USERS: &str = "bob:$2y$04$abcdefghijklmnopqrstuu5LmuHCfJ7O0fXFhEjZ1ZCUqOhyvXaG2\n";
+
+/// A number of a private key in a JWK, of as many letters.
+fn number(letters: usize) -> String {
+    let mut bytes = vec![0; letters];
+    rand::fill(&mut bytes).unwrap();
+    URL_SAFE_NO_PAD.encode(bytes)[..letters].to_owned()
+}
+
+/// Secrets of operators, and the files that they are in: each right in one place and wrong in all others.
+struct Operator {
+    files: Vec<(&'static str, String)>,
+    secrets: Vec<String>,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let (d, p, q) = (number(342), number(171), number(171));
+        let jwk = format!(
+            r#"{{"keys":[{{"kty":"RSA","kid":"k","n":"AA","e":"AQAB","d":"{d}","p":"{p}","q":"{q}"}}]}}"#
+        );
+        let ec = number(43);
+        let ec_jwk = format!("{{\"keys\": [\n  {{\n    \"kty\": \"EC\",\n    \"d\": \"{ec}\"\n  }}\n]}}\n");
+        let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let lines: Vec<String> =
+            pem.lines().filter(|line| !line.starts_with('-') && line.len() > 40).map(str::to_owned).collect();
+        let plain = format!("bob:{MARKER}\n{MARKER}\n:{MARKER}\neve:$apr1${MARKER}\neve:$2y${MARKER}\n");
+        Self {
+            files: vec![
+                ("secrets/jwt", format!("{MARKER}-jwt-with-enough-bytes-for-a-key")),
+                ("private.pem", pem),
+                ("private.json", jwk),
+                ("private-ec.json", ec_jwk),
+                ("plain.htpasswd", plain),
+            ],
+            secrets: [vec![MARKER.to_owned(), d, p, q, ec], lines].concat(),
+        }
+    }
+
+    fn builder(&self, yaml: &str) -> GatewayBuilder {
+        self.files.iter().fold(builder(yaml), |builder, (name, text)| builder.file(name, text))
+    }
+
+    #[track_caller]
+    fn assert_absent(&self, what: &str, text: &str) {
+        for secret in &self.secrets {
+            let part = &secret[..secret.len().min(20)];
+            assert!(!text.contains(part), "{what}: {part} is in\n{text}");
+        }
+    }
+}
+
+fn builder(yaml: &str) -> GatewayBuilder {
     Gateway::builder(yaml)
         .env("ADMIN_TOKEN", format!("{MARKER}-admin"))
         .env("REDIS_PASSWORD", format!("{MARKER}-redis"))
         .env("MARKER", MARKER)
         .file("keys.yaml", KEYS)
-        .file("staff.htpasswd", "bob:$2y$04$abcdefghijklmnopqrstuu5LmuHCfJ7O0fXFhEjZ1ZCUqOhyvXaG2\n")
-        .file("secrets/jwt", format!("{MARKER}-jwt-with-enough-bytes-for-a-key"))
+        .file("staff.htpasswd", USERS)
         .argument("--log-level=trace")
 }
 
@@ -76,6 +135,21 @@ fn rows() -> Vec<(&'static str, String)> {
         ("keys: keys.yaml", format!("keys: {own}")),
         ("keys: keys.yaml", "keys: secrets/jwt".to_owned()),
         ("users: staff.htpasswd", "users: secrets/jwt".to_owned()),
+        ("users: staff.htpasswd", "users: plain.htpasswd".to_owned()),
+        ("users: staff.htpasswd", "users: private.json".to_owned()),
+        ("keys: keys.yaml", "keys: plain.htpasswd".to_owned()),
+        ("keys: keys.yaml", "keys: private.pem".to_owned()),
+        ("keys: keys.yaml", "keys: private.json".to_owned()),
+        ("keys: keys.yaml", "keys: private-ec.json".to_owned()),
+        ("users: staff.htpasswd", "users: private-ec.json".to_owned()),
+        (jwt, "public_key: private.pem".to_owned()),
+        (jwt, "jwks_file: private.json".to_owned()),
+        (jwt, "secret: \"file:private.json/x\"".to_owned()),
+        ("\nadmin:", "\ntls: { certificates: [{ cert: private.pem, key: private.pem }] }\nadmin:".to_owned()),
+        (
+            "\nadmin:",
+            "\ntls: { certificates: [{ cert: secrets/jwt, key: private.json }] }\nadmin:".to_owned(),
+        ),
         ("realm: Tools", "realm: Tools, usrs: x".to_owned()),
     ]
 }
@@ -83,22 +157,71 @@ fn rows() -> Vec<(&'static str, String)> {
 /// L01: `check`, `run` and a reload refuse these files and say why, without the secret.
 #[tokio::test]
 async fn a_refused_file_shows_no_secret() {
+    let operator = Operator::new();
     let check = ["check", "--config", "{directory}/gateway.yaml"];
-    let gateway = builder(GOOD).start_unready().await;
+    let gateway = operator.builder(GOOD).start_unready().await;
     for (from, to) in rows() {
         assert!(GOOD.contains(from), "{from}");
         let yaml = GOOD.replacen(from, &to, 1);
-        let finished = builder(&yaml).run(&check).await;
+        let finished = operator.builder(&yaml).run(&check).await;
         assert_eq!(finished.code(), 1, "{to}: {finished:?}");
         let said = format!("{}{}", finished.stdout, finished.stderr);
-        assert!(!said.contains(MARKER), "{to}:\n{said}");
+        operator.assert_absent(&to, &said);
         assert!(said.contains("error: ") && said.contains(" --> "), "{to}:\n{said}");
         gateway.write_yaml(&yaml);
         let Reload::Refused(line) = gateway.reload().await else { panic!("{to} was accepted") };
-        assert!(line.contains(".yaml:") || line.contains("secrets/jwt:1:1"), "{line}");
+        let files = [".yaml:", "/jwt:", ".json:", ".htpasswd:", ".pem:"];
+        assert!(files.iter().any(|file| line.contains(file)), "{line}");
     }
-    let logged = gateway.everything_logged();
-    assert!(!logged.contains(MARKER), "{logged}");
+    operator.assert_absent("the log", &gateway.everything_logged());
+}
+
+/// L01: nor do the commands that show a good file, and nor does whoever prints a value while looking for a mistake.
+#[tokio::test]
+async fn what_is_shown_of_a_file_has_no_secret() {
+    let operator = Operator::new();
+    for command in [&["check"][..], &["routes"], &["keys", "list", "--file", "{directory}/keys.yaml"]] {
+        let config = ["--config", "{directory}/gateway.yaml"];
+        let arguments = if command.len() == 1 { [command, &config].concat() } else { command.to_vec() };
+        let finished = operator.builder(GOOD).run(&arguments).await;
+        assert_eq!(finished.code(), 0, "{finished:?}");
+        assert!(!finished.stdout.is_empty(), "{finished:?}");
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        operator.assert_absent(&format!("{command:?}"), &said);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    for (name, text) in &operator.files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    std::fs::write(folder.path().join("keys.yaml"), KEYS).unwrap();
+    std::fs::write(folder.path().join("staff.htpasswd"), USERS).unwrap();
+    let (hashing, _worker) = HashingPool::new();
+    let environment = |name: &str| match name {
+        "MARKER" => Some(MARKER.to_owned()),
+        "ADMIN_TOKEN" | "REDIS_PASSWORD" => Some(format!("{MARKER}-{name}")),
+        _ => None,
+    };
+    let mut accepted = 0;
+    for (from, to) in rows().into_iter().chain([("", String::new())]) {
+        let listen = "version: 1\nlisten: [{ address: \"127.0.0.1:0\", plaintext: true }]\n";
+        let yaml = format!("{listen}{}", GOOD.replacen(from, &to, 1));
+        std::fs::write(folder.path().join("gateway.yaml"), yaml).unwrap();
+        let services = Services {
+            clock: Clock::system(),
+            environment: &environment,
+            metrics: Metrics::new("0", "0").unwrap(),
+            hashing: hashing.clone(),
+        };
+        let loaded = Configuration::load(&folder.path().join("gateway.yaml"), &services, None);
+        let shown = format!("{loaded:?}\n{loaded:#?}");
+        operator.assert_absent(&to, &shown);
+        match loaded {
+            Ok(_) => accepted += 1,
+            Err(rejected) => operator.assert_absent(&to, &rejected.problems.render(true)),
+        }
+    }
+    assert_eq!(accepted, 1, "only the good one");
 }
 
 /// The same for the file of keys: whoever mistakes the key for its digest has not shown it to everyone.
@@ -116,7 +239,7 @@ async fn a_refused_key_file_shows_no_key() {
             KEYS.replace("sha256:", &format!("secret: {key}, sha256:")),
             KEYS.replace(" expires: never", &format!(" expires: never, token: {key}")),
         ] {
-            let finished = builder(GOOD).file("keys.yaml", &keys).run(&check).await;
+            let finished = Operator::new().builder(GOOD).file("keys.yaml", &keys).run(&check).await;
             assert_eq!(finished.code(), 1, "{keys}{finished:?}");
             let said = format!("{}{}", finished.stdout, finished.stderr);
             assert!(!said.contains(key), "{keys}:\n{said}");
