@@ -8,6 +8,7 @@
 pub mod api_key;
 pub mod basic;
 pub mod credential;
+pub mod guessing;
 pub mod identity;
 pub mod jwt;
 pub mod password;

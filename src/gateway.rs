@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authn::Authenticator;
+use crate::authn::guessing::Limiter;
 use crate::request::{Malformed, Request};
 use crate::revocation::Revocations;
 use admission::Admission;
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// How much a request may ask for.
     pub limits: Limits,
+    /// How often somebody may be wrong.
+    pub limiter: Limiter,
 }
 
 /// How much a request may ask for; compiled from `limits` in the file.
@@ -116,7 +119,7 @@ impl Gateway {
         let Some(requirement) = guard.requirement(request.method()) else {
             return Err(Stop::Request(Refusal::MethodNotAllowed(guard.allow())));
         };
-        let known = guard.identify(request, now).await?;
+        let known = guard.identify(request, now, &self.limiter).await?;
         self.revocations
             .confirm(&known.identity.revocable)
             .map_err(|reason| guard.refused(reason, &known))?;

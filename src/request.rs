@@ -26,6 +26,7 @@ pub struct Request<'a> {
     target: Target<'a>,
     headers: &'a HeaderMap,
     connection: &'a Connection,
+    client: IpAddr,
 }
 
 /// The parts of a request as the HTTP library hands them over.
@@ -90,7 +91,19 @@ impl<'a> Request<'a> {
         let target = Target::parse(target)?;
         let authority = one_authority(authority, headers)?;
         check_connection_options(headers)?;
-        Ok(Self { method, authority, target, headers, connection })
+        let client = connection.peer.to_canonical();
+        Ok(Self { method, authority, target, headers, connection, client })
+    }
+
+    /// The same request, which the peer has passed on for `client`: what a proxy says that is believed.
+    #[must_use]
+    pub fn on_behalf_of(self, client: IpAddr) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Where the request began: the peer, unless it is a proxy that is believed.
+    pub fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// The method, as sent: methods are case-sensitive (RFC 9110 §9.1).

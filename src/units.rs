@@ -1,8 +1,9 @@
-//! Durations and sizes as people write them: `250ms`, `30s`, `15m`, `24h`, `90d`; `64KiB`, `16MiB`.
+//! Durations, sizes and rates as people write them: `250ms`, `30s`, `15m`, `24h`, `90d`; `64KiB`, `16MiB`; `600/m`.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,6 +94,72 @@ impl FromStr for ByteSize {
     }
 }
 
+/// How often something may happen: a whole number from 1 for each second, minute or hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    count: NonZeroU32,
+    per: Duration,
+}
+
+impl Rate {
+    /// How many, for each [`Rate::per`].
+    pub const fn count(self) -> u32 {
+        self.count.get()
+    }
+
+    /// A second, a minute or an hour.
+    pub const fn per(self) -> Duration {
+        self.per
+    }
+}
+
+impl FromStr for Rate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "a rate is expected here, such as `10/s`, `600/m` or `1000/h`";
+        let (count, unit) = text.split_once('/').ok_or(EXPECTED)?;
+        let per = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return Err(EXPECTED),
+        };
+        let is_number = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = count.parse().ok().filter(|_| is_number).ok_or(EXPECTED)?;
+        Ok(Self { count, per: Duration::from_secs(per) })
+    }
+}
+
+/// A [`Rate`], or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// Written as a rate.
+    Limited(Rate),
+    /// Written `unlimited`.
+    Unlimited,
+}
+
+impl Quota {
+    /// `count` a minute.
+    pub const fn a_minute(count: NonZeroU32) -> Self {
+        Self::Limited(Rate { count, per: Duration::from_secs(60) })
+    }
+}
+
+impl FromStr for Quota {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unlimited" {
+            return Ok(Self::Unlimited);
+        }
+        text.parse()
+            .map(Self::Limited)
+            .map_err(|_| "a rate from 1 is expected here, such as `20/m`, or `unlimited`")
+    }
+}
+
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -108,6 +175,12 @@ impl<'de> Deserialize<'de> for TimeSpan {
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(UnitVisitor { expected: "a size such as `64KiB`", unit: PhantomData })
+    }
+}
+
+impl<'de> Deserialize<'de> for Quota {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnitVisitor { expected: "a rate such as `20/m`", unit: PhantomData })
     }
 }
 
@@ -158,6 +231,21 @@ impl JsonSchema for ByteSize {
     }
 }
 
+impl JsonSchema for Quota {
+    fn schema_name() -> Cow<'static, str> {
+        "Quota".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[1-9][0-9]*/(s|m|h)$|^unlimited$|\\$\\{",
+            "description": "How often, for each second, minute or hour, or `unlimited`.",
+            "examples": ["20/m", "1000/h", "unlimited"]
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +276,20 @@ mod tests {
         }
         for text in ["", "64", "64KB", "64kib", "-1B", "99999999999GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        for (text, count, seconds) in [("10/s", 10, 1), ("600/m", 600, 60), ("1/h", 1, 3_600)] {
+            let Ok(Quota::Limited(rate)) = text.parse() else { panic!("{text}") };
+            assert_eq!((rate.count(), rate.per().as_secs()), (count, seconds), "{text}");
+        }
+        assert_eq!("unlimited".parse(), Ok(Quota::Unlimited));
+        for text in
+            ["", "10", "/m", "0/m", "-1/m", "+1/m", "1.5/m", "10/d", "10/min", "10 /m", "99999999999/s"]
+        {
+            assert!(text.parse::<Quota>().is_err(), "{text}");
         }
     }
 }

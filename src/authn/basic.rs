@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Attempt;
 use super::credential::Pair;
+use super::guessing::Guess;
 use super::identity::{Identity, Method as Kind, Subject, Told, Validity, WORD, Words, is_word};
 use super::password::{HashingPool, StoredHash};
 use super::reason::Reason;
@@ -111,6 +112,21 @@ struct User {
 
 type Verdict = Result<(), Reason>;
 
+/// One verification of a password.
+struct Trial<'a> {
+    pair: &'a Pair,
+    hash: &'a StoredHash,
+    user: Exists,
+    guess: &'a Guess<'a>,
+}
+
+/// Whether the user is in the file, or only pretended to be.
+#[derive(Clone, Copy)]
+enum Exists {
+    Yes,
+    No,
+}
+
 impl Method {
     /// Reads the user file. Users whose line did not change since `previous` keep their verified pair.
     pub fn compile(
@@ -204,13 +220,14 @@ impl Method {
         Some(user.identity.clone())
     }
 
-    /// Verifies a pair on the hashing pool. A user who is not in the file is [`Attempt::Absent`], without any work: the
-    /// caller owes [`Method::refuse_stranger`] when no other method knows the user either.
-    pub async fn attempt(&self, pair: &Pair) -> Attempt {
+    /// Verifies a pair on the hashing pool, if `guess` allows it. A user who is not in the file is [`Attempt::Absent`],
+    /// without any work: the caller owes [`Method::refuse_stranger`] when no other method knows the user either.
+    pub async fn attempt(&self, pair: &Pair, guess: &Guess<'_>) -> Attempt {
         let Some(user) = self.users.get(pair.user()) else { return Attempt::Absent };
         self.series.cache_misses.inc();
         let fingerprint = fingerprint(pair, &user.hash);
-        match self.verify_once(fingerprint, pair, &user.hash).await {
+        let trial = Trial { pair, hash: &user.hash, user: Exists::Yes, guess };
+        match self.verify_once(fingerprint, trial).await {
             Ok(()) => {
                 let _ = user.verified.set(fingerprint);
                 Attempt::Verified(user.identity.clone())
@@ -225,19 +242,22 @@ impl Method {
     }
 
     /// Does the work of a verification that cannot succeed, which takes as long as for the user whose hash `decoy` is.
-    pub async fn refuse_stranger(&self, pair: &Pair, decoy: Decoy<'_>) -> Reason {
+    pub async fn refuse_stranger(&self, pair: &Pair, decoy: Decoy<'_>, guess: &Guess<'_>) -> Reason {
         let fingerprint = fingerprint(pair, decoy.hash);
-        // Even if the password happens to fit the decoy, the user does not exist.
-        self.verify_once(fingerprint, pair, decoy.hash).await.err().unwrap_or(Reason::BadPassword)
+        let trial = Trial { pair, hash: decoy.hash, user: Exists::No, guess };
+        self.verify_once(fingerprint, trial).await.err().unwrap_or(Reason::BadPassword)
     }
 
-    /// Verifies, or waits for the outcome when the same pair is being verified for another request.
-    async fn verify_once(&self, fingerprint: Fingerprint, pair: &Pair, hash: &StoredHash) -> Verdict {
+    /// Verifies, or waits for the outcome when the same pair is being verified for another request. However many ask, it
+    /// is one guess.
+    async fn verify_once(&self, fingerprint: Fingerprint, trial: Trial<'_>) -> Verdict {
+        let Trial { pair, hash, user, guess } = trial;
         let (announce, mut outcome) = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(outcome) = under_way.get(&fingerprint) {
                 (None, outcome.clone())
             } else {
+                guess.take().map_err(|_too_many| Reason::TooManyAttempts)?;
                 let (announce, outcome) = watch::channel(None);
                 under_way.insert(fingerprint, outcome.clone());
                 (Some(announce), outcome)
@@ -247,11 +267,16 @@ impl Method {
             // Taken out again even when this request is dropped half way, or others would wait for nobody.
             let _entry = UnderWay { method: self, fingerprint };
             let password = Zeroizing::new(pair.expose_password().to_owned());
-            let verdict = match self.pool.verify(hash.clone(), password).await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Reason::BadPassword),
-                Err(_) => Err(Reason::Overloaded),
+            let verdict = match (self.pool.verify(hash.clone(), password).await, user) {
+                (Ok(true), Exists::Yes) => Ok(()),
+                // Even if the password happens to fit the decoy, the user does not exist.
+                (Ok(_), Exists::Yes | Exists::No) => Err(Reason::BadPassword),
+                (Err(_), _) => Err(Reason::Overloaded),
             };
+            match verdict {
+                Err(Reason::BadPassword) => guess.keep(),
+                Ok(()) | Err(_) => guess.give_back(),
+            }
             announce.send_replace(Some(verdict));
             return verdict;
         }

@@ -42,6 +42,8 @@ pub enum Reason {
     Revoked,
     /// The revocation list is too old to be relied on.
     RevocationUnavailable,
+    /// There were too many failures before, so this attempt was not made.
+    TooManyAttempts,
     /// No key with this identifier is known.
     UnknownKey,
     /// The token names an algorithm that the method or the key does not accept.
@@ -56,7 +58,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadSignature,
         Self::BadPassword,
         Self::CredentialInQuery,
@@ -76,6 +78,7 @@ impl Reason {
         Self::Overloaded,
         Self::Revoked,
         Self::RevocationUnavailable,
+        Self::TooManyAttempts,
         Self::UnknownKey,
         Self::WrongAlgorithm,
         Self::WrongAudience,
@@ -110,6 +113,7 @@ impl Reason {
             Self::Overloaded => "overloaded",
             Self::Revoked => "revoked",
             Self::RevocationUnavailable => "revocation_unavailable",
+            Self::TooManyAttempts => "too_many_attempts",
             Self::UnknownKey => "unknown_key",
             Self::WrongAlgorithm => "wrong_algorithm",
             Self::WrongAudience => "wrong_audience",

@@ -8,10 +8,11 @@ mod upstreams;
 
 use ipnet::IpNet;
 
-use super::document::{Document, LimitsEntry};
+use super::document::{Document, FailedAttemptsEntry, LimitsEntry};
 use super::listeners::{self, Admin, Listener};
 use super::tls::{self, Tls};
 use super::{Configuration, Services};
+use crate::authn::guessing::{Limiter, Memory};
 use crate::gateway::matcher::RouteTable;
 use crate::gateway::{Gateway, Limits};
 use crate::loading::Loading;
@@ -63,7 +64,6 @@ pub(super) fn compile(
         .as_ref()
         .map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
     let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
-    let limits = compile_limits(limits);
     let revocation = revocation::compile(revocation.as_ref(), redis.as_ref(), loading);
     let identity_headers = headers::compile(identity.as_ref(), loading);
     let methods = auth::compile(auth, identity_headers.as_ref(), services, before, loading);
@@ -82,7 +82,8 @@ pub(super) fn compile(
         identity_headers: identity_headers?,
         revocations: list.under(policy),
         trusted_proxies,
-        limits,
+        limits: compile_limits(limits),
+        limiter: compile_limiter(&limits.failed_attempts, before),
     };
     let tls = match tls {
         None => None,
@@ -124,6 +125,7 @@ fn compile_limits(entry: &LimitsEntry) -> Limits {
         body_timeout,
         idle_timeout,
         connections,
+        failed_attempts: _,
     } = entry;
     Limits {
         request_header_bytes: request_header_bytes.bytes(),
@@ -134,6 +136,13 @@ fn compile_limits(entry: &LimitsEntry) -> Limits {
         idle_timeout: idle_timeout.duration(),
         connections: *connections as usize,
     }
+}
+
+/// What was counted lives as long as the process: a reload wins nobody a fresh start.
+fn compile_limiter(entry: &FailedAttemptsEntry, previous: Option<&Gateway>) -> Limiter {
+    let FailedAttemptsEntry { source, principal } = entry;
+    let memory = previous.map_or_else(Memory::new, |previous| previous.limiter.memory().clone());
+    Limiter::new(memory, *source, *principal)
 }
 
 /// A name beside what it compiled into; `None` when that failed, which has been reported.

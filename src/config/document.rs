@@ -3,6 +3,7 @@
 mod references;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use crate::authn::{api_key, basic, jwt};
 use crate::loading::SecretReference;
 use crate::revocation;
-use crate::units::{ByteSize, TimeSpan};
+use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
 pub use references::{AuthReference, NameList, UpstreamEntry};
 
@@ -201,6 +202,8 @@ pub struct LimitsEntry {
     pub idle_timeout: TimeSpan,
     /// Open connections on all listeners together.
     pub connections: u32,
+    /// How often somebody may be wrong; more is answered 429.
+    pub failed_attempts: FailedAttemptsEntry,
 }
 
 impl Default for LimitsEntry {
@@ -213,7 +216,25 @@ impl Default for LimitsEntry {
             body_timeout: TimeSpan::seconds(60),
             idle_timeout: TimeSpan::seconds(75),
             connections: 20_000,
+            failed_attempts: FailedAttemptsEntry::default(),
         }
+    }
+}
+
+/// How often somebody may be wrong before attempts are refused without being looked at. Only failures count.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailedAttemptsEntry {
+    /// Wrong passwords and keys from one client: an IPv4 address or a /64 of IPv6. Fifty times as many forged tokens.
+    pub source: Quota,
+    /// Wrong passwords for one user name, from everywhere. When they are used up, each further client has one attempt.
+    pub principal: Quota,
+}
+
+impl Default for FailedAttemptsEntry {
+    fn default() -> Self {
+        let quota = Quota::a_minute(const { NonZeroU32::new(20).unwrap() });
+        Self { source: quota, principal: quota }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What stands before a guarded route: which credentials it accepts, and what a caller needs for a method.
 
 mod challenge;
+mod identify;
 mod tally;
 
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use http::HeaderValue;
 
 use super::refusal::{Refusal, Told, Unauthenticated, told};
 use super::requirement::{Methods, Missing, Requirement};
-use crate::authn::credential::{self, Accepted, Found, Key, Location, Pair, Token};
+use crate::authn::credential::{self, Accepted, Found, Location};
+use crate::authn::guessing::{Kind, Limiter, TooMany};
 use crate::authn::identity::Method;
-use crate::authn::{Attempt, Authenticator, Identity, Reason, basic};
+use crate::authn::{Authenticator, Identity, Reason};
 use crate::request::{Request, Transport};
 use crate::telemetry::metrics::RouteSeries;
 use challenge::Challenges;
@@ -109,11 +111,17 @@ impl Guard {
         self.tallies.count(method, outcome, took);
     }
 
-    /// Finds and verifies the credential of `request` at the time `now`, in seconds since the Unix epoch.
+    /// Finds and verifies the credential of `request` at the time `now`, in seconds since the Unix epoch, as often as
+    /// `limiter` bears it.
     ///
     /// # Errors
     /// Why there is none, or why it is not accepted.
-    pub async fn identify(&self, request: &Request<'_>, now: u64) -> Result<Known, Rejected> {
+    pub async fn identify(
+        &self,
+        request: &Request<'_>,
+        now: u64,
+        limiter: &Limiter,
+    ) -> Result<Known, Rejected> {
         if request.connection().transport == Transport::Plaintext {
             // What came in the clear may be known to others by now; it is not looked at, let alone accepted.
             let reason = if credential::is_present(request) {
@@ -128,86 +136,22 @@ impl Guard {
         }
         match credential::find(request, self.accepted) {
             Found::Absent => Err(self.rejected(Reason::NoCredential, Sent::Nothing, None)),
-            Found::ApiKey(key, location) => self.identify_key(&key, location, now),
-            Found::Basic(pair) => self.identify_user(&pair).await,
-            Found::Bearer(token) => self.identify_bearer(token, now).await,
+            Found::ApiKey(key, location) => {
+                let guess = limiter.guess(Kind::Key, request.client(), key.expose().as_bytes());
+                self.identify_key(&key, location, now, &guess)
+            }
+            Found::Basic(pair) => {
+                let guess = limiter.guess(Kind::Password, request.client(), pair.user().as_bytes());
+                self.identify_user(&pair, &guess).await
+            }
+            Found::Bearer(token) => {
+                let guess = limiter.guess(Kind::Token, request.client(), b"");
+                self.identify_bearer(token, now, &guess).await
+            }
             Found::InQuery => Err(self.rejected(Reason::CredentialInQuery, Sent::Nothing, None)),
             Found::Malformed => Err(self.rejected(Reason::Malformed, Sent::Unknown, None)),
             Found::Several => Err(self.rejected(Reason::MultipleCredentials, Sent::Unknown, None)),
         }
-    }
-
-    fn identify_key(&self, key: &Key<'_>, location: Location, now: u64) -> Result<Known, Rejected> {
-        let mut only = Only::Nobody;
-        for (at, authenticator) in self.authenticators.iter().enumerate() {
-            let Authenticator::ApiKey(method) = authenticator else { continue };
-            only = only.and(at);
-            let strip = (!method.forwards_credential()).then_some(location);
-            match method.attempt(key, now) {
-                Attempt::Absent => {}
-                Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
-                }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
-            }
-        }
-        Err(self.rejected(Reason::UnknownKey, Sent::Other(Some(location)), only.method()))
-    }
-
-    async fn identify_user(&self, pair: &Pair) -> Result<Known, Rejected> {
-        let mut only = Only::Nobody;
-        let mut stand_in: Option<(&basic::Method, basic::Decoy<'_>)> = None;
-        for (at, authenticator) in self.authenticators.iter().enumerate() {
-            let Authenticator::Basic(method) = authenticator else { continue };
-            only = only.and(at);
-            let strip = (!method.forwards_credential()).then_some(Location::Authorization);
-            if let Some(identity) = method.remembered(pair) {
-                return Ok(Known { identity, strip, method: at });
-            }
-            match method.attempt(pair).await {
-                Attempt::Absent => {
-                    let nearest = stand_in.iter().map(|(_, decoy)| decoy.distance()).min();
-                    if let Some(decoy) = method.decoy(pair)
-                        && nearest.is_none_or(|nearest| decoy.distance() < nearest)
-                    {
-                        stand_in = Some((method, decoy));
-                    }
-                }
-                Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
-                }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
-            }
-        }
-        let reason = match stand_in {
-            Some((method, decoy)) => method.refuse_stranger(pair, decoy).await,
-            None => Reason::NoCredential,
-        };
-        Err(self.rejected(reason, Sent::Other(Some(Location::Authorization)), only.method()))
-    }
-
-    async fn identify_bearer(&self, token: Token<'_>, now: u64) -> Result<Known, Rejected> {
-        let mut only = Only::Nobody;
-        for (at, authenticator) in self.authenticators.iter().enumerate() {
-            let Authenticator::Jwt(method) = authenticator else { continue };
-            only = only.and(at);
-            let strip = (!method.forwards_credential()).then_some(Location::Authorization);
-            let attempt = match method.remembered(token) {
-                Some(identity) => match identity.validity.check(now) {
-                    Ok(()) => Attempt::Verified(identity),
-                    Err(reason) => Attempt::Failed(reason),
-                },
-                None => method.attempt(token, now).await,
-            };
-            match attempt {
-                Attempt::Absent => {}
-                Attempt::Failed(reason) => {
-                    return Err(self.rejected(reason, Sent::Token(strip), Some(at)));
-                }
-                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
-            }
-        }
-        Err(self.rejected(Reason::WrongIssuer, Sent::Token(Some(Location::Authorization)), only.method()))
     }
 
     /// Refuses a caller whose credential was verified, because it was revoked or that cannot be told.
@@ -227,6 +171,13 @@ impl Guard {
             Sent::Nothing | Sent::Other(_) | Sent::Unknown => None,
         };
         Rejected { refusal: Refusal::Forbidden(challenge), ..self.refused(reason, known) }
+    }
+
+    /// Refuses an attempt that is not made, because there were too many failures.
+    fn too_many(&self, too_many: TooMany, sent: Sent, method: Option<usize>) -> Rejected {
+        let TooMany { retry_after } = too_many;
+        let refusal = Refusal::TooManyAttempts(retry_after);
+        Rejected { refusal, ..self.rejected(Reason::TooManyAttempts, sent, method) }
     }
 
     fn rejected(&self, reason: Reason, sent: Sent, method: Option<usize>) -> Rejected {
@@ -258,30 +209,6 @@ impl Sent {
         match known.identity.method {
             Method::Jwt => Self::Token(known.strip),
             Method::ApiKey | Method::Basic => Self::Other(known.strip),
-        }
-    }
-}
-
-/// Which authenticator looked at a credential: known when there is only one of its kind.
-#[derive(Clone, Copy)]
-enum Only {
-    Nobody,
-    One(usize),
-    Several,
-}
-
-impl Only {
-    fn and(self, at: usize) -> Self {
-        match self {
-            Self::Nobody => Self::One(at),
-            Self::One(_) | Self::Several => Self::Several,
-        }
-    }
-
-    fn method(self) -> Option<usize> {
-        match self {
-            Self::One(at) => Some(at),
-            Self::Nobody | Self::Several => None,
         }
     }
 }

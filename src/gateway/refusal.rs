@@ -33,6 +33,8 @@ pub enum Refusal {
     RequestTimeout,
     /// A guarded route was asked for in the clear: 403, whether or not a credential came along.
     TlsRequired,
+    /// There were too many failed attempts: 429 with `Retry-After` (RFC 6585 §4), in seconds.
+    TooManyAttempts(u32),
     /// There is no credential, or a bad one: 401 with a challenge for each method of the route.
     Unauthenticated(Unauthenticated),
     /// A decision cannot be made now: 503 with `Retry-After`.
@@ -126,6 +128,7 @@ impl Refusal {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
@@ -146,6 +149,7 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::RequestTimeout => "request_timeout",
             Self::TlsRequired => "tls_required",
+            Self::TooManyAttempts(_) => "too_many_attempts",
             Self::Unauthenticated(Unauthenticated { code, .. }) => match code {
                 Code::CredentialInQuery => "credential_in_query",
                 Code::Expired => "credential_expired",
@@ -177,6 +181,7 @@ impl Refusal {
             Self::NoRoute => "There is nothing here",
             Self::RequestTimeout => "The request took too long to arrive",
             Self::TlsRequired => "This needs an encrypted connection",
+            Self::TooManyAttempts(_) => "There were too many failed attempts: try again later",
             Self::Unauthenticated(Unauthenticated { code, .. }) => match code {
                 Code::CredentialInQuery => {
                     "A credential in the query is never read: send it in a header field"
@@ -198,6 +203,7 @@ impl Refusal {
         match self {
             Self::Unavailable(Unavailable::Overloaded | Unavailable::Revocation) => Some(1),
             Self::Unavailable(Unavailable::Keys) => Some(5),
+            Self::TooManyAttempts(seconds) => Some(*seconds),
             Self::BodyTooLarge
             | Self::Forbidden(_)
             | Self::HeadTooLarge
@@ -250,6 +256,8 @@ pub(super) fn told(reason: Reason) -> Told {
         Reason::KeysUnavailable => Told::Plainly(Refusal::Unavailable(Unavailable::Keys)),
         Reason::Overloaded => Told::Plainly(Refusal::Unavailable(Unavailable::Overloaded)),
         Reason::RevocationUnavailable => Told::Plainly(Refusal::Unavailable(Unavailable::Revocation)),
+        // Whoever knows how long it takes says so; a second is never too early to be refused again.
+        Reason::TooManyAttempts => Told::Plainly(Refusal::TooManyAttempts(1)),
         Reason::MissingRole | Reason::MissingScope => Told::Forbid,
     }
 }

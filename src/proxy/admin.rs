@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::readiness;
 use super::shared::Shared;
+use crate::authn::guessing::State;
 
 /// Serves operators.
 pub(super) struct AdminService {
@@ -82,9 +83,7 @@ impl ServeHttp for AdminApp {
         let path = request.uri.path().to_owned();
         let reading = matches!(request.method, Method::GET | Method::HEAD);
         match path.as_str() {
-            "/metrics" if reading => {
-                text(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render())
-            }
+            "/metrics" if reading => text(StatusCode::OK, "text/plain; version=0.0.4", self.metrics()),
             "/healthz" if reading => text(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
             "/readyz" if reading => match readiness::of(&self.shared) {
                 Ok(()) => text(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
@@ -98,6 +97,19 @@ impl ServeHttp for AdminApp {
             }
             _ => text(StatusCode::NOT_FOUND, "text/plain", Vec::new()),
         }
+    }
+}
+
+impl AdminApp {
+    /// All series, and among them those that are looked up only when somebody asks.
+    fn metrics(&self) -> Vec<u8> {
+        let metrics = &self.shared.metrics;
+        let State { tracked, sources, principals } = self.shared.configuration.load().gateway.limiter.state();
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.failed_attempts_tracked.set(count(tracked));
+        metrics.failed_attempts_limited("source").set(count(sources));
+        metrics.failed_attempts_limited("principal").set(count(principals));
+        metrics.render()
     }
 }
 

@@ -65,6 +65,7 @@ impl Answer {
             | Refusal::NoRoute
             | Refusal::RequestTimeout
             | Refusal::TlsRequired
+            | Refusal::TooManyAttempts(_)
             | Refusal::Unavailable(_)
             | Refusal::UpstreamFailed
             | Refusal::UpstreamTimedOut => {}

@@ -327,7 +327,7 @@ impl Edge {
             connection: &facts.connection,
         };
         let request = match Request::parse(parts) {
-            Ok(request) => request,
+            Ok(request) => request.on_behalf_of(exchange.client.unwrap_or(facts.connection.peer)),
             Err(malformed) => return refuse(Refusal::Malformed(malformed)),
         };
         request.host().clone_into(&mut exchange.host);

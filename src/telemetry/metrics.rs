@@ -3,16 +3,18 @@
 //! Labels come from the configuration or from closed sets, so traffic never adds a series. What a request needs is
 //! resolved to a handle when the policy is compiled ([`RouteSeries`], [`AuthSeries`], [`UpstreamSeries`]).
 
+mod maker;
 mod route;
 
 use std::sync::Arc;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
 };
 
+use maker::Maker;
 pub use route::{METHODS, RouteSeries, method_label};
 
 /// All series of one process.
@@ -51,6 +53,9 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Access-log lines that were lost.
     pub access_log_dropped: IntCounter,
+    /// Clients, user names and pairs of them with failed attempts that still count.
+    pub failed_attempts_tracked: IntGauge,
+    failed_attempts_limited: IntGaugeVec,
 }
 
 /// The label of decisions about requests that no authentication method looked at.
@@ -186,6 +191,15 @@ impl Metrics {
             connections: make.int_gauge("connections", "Open connections on the listeners.")?,
             access_log_dropped: make
                 .counter("access_log_dropped_total", "Access-log lines that were lost.")?,
+            failed_attempts_tracked: make.int_gauge(
+                "failed_attempts_tracked",
+                "Clients, user names and pairs of them with failed attempts that still count.",
+            )?,
+            failed_attempts_limited: make.int_gauges(
+                "failed_attempts_limited",
+                "Clients (source) and user names (principal) that have used up their failed attempts.",
+                &["by"],
+            )?,
             process: Registry::new(),
             registry: registry.clone(),
         };
@@ -251,6 +265,11 @@ impl Metrics {
         self.revocation_entries.with_label_values(&[kind])
     }
 
+    /// Who has used up the failed attempts; `by` is `source` or `principal`.
+    pub fn failed_attempts_limited(&self, by: &str) -> IntGauge {
+        self.failed_attempts_limited.with_label_values(&[by])
+    }
+
     /// Everything in the Prometheus text format.
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -298,58 +317,6 @@ impl UpstreamSeries {
     /// Counts a failure; `kind` is `connect`, `timeout`, `reset`, `tls` or `protocol`.
     pub fn failed(&self, kind: &'static str) {
         self.failures.with_label_values(&[&*self.name, kind]).inc();
-    }
-}
-
-struct Maker<'a> {
-    registry: &'a Registry,
-}
-
-impl Maker<'_> {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        collector: C,
-    ) -> Result<C, prometheus::Error> {
-        self.registry.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::new(name, help)?)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.register(Gauge::new(name, help)?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
-        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn int_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::new(name, help)?)
-    }
-
-    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
     }
 }
 

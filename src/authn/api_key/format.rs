@@ -62,9 +62,14 @@ pub fn generate() -> Result<NewKey, NoRandomness> {
     Ok(NewKey { id, key, sha256 })
 }
 
+/// Whether `key` says that it is ours. If it is and its checksum is right, it has 32 random bytes.
+pub fn claims_to_be_ours(key: &str) -> bool {
+    key.starts_with(PREFIX)
+}
+
 /// Tells what `key` looks like; whether it is known is another question.
 pub fn check(key: &str) -> Shape {
-    if !key.starts_with(PREFIX) {
+    if !claims_to_be_ours(key) {
         return Shape::Foreign;
     }
     match key.len().checked_sub(CHECKSUM_LENGTH).and_then(|at| key.split_at_checked(at)) {

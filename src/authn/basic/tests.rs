@@ -1,9 +1,13 @@
 //! User files as rows, and what a pair meets.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::authn::credential::{self, Accepted, Found};
+use crate::authn::guessing::{Kind, Limiter, Memory};
 use crate::clock::Clock;
 use crate::request::{Connection, Parts, Request, Transport};
+use crate::units::Quota;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
@@ -43,6 +47,13 @@ fn pair(user: &str, password: &str) -> Pair {
     }
 }
 
+/// A guess that nothing limits.
+fn free() -> Guess<'static> {
+    static LIMITER: LazyLock<Limiter> =
+        LazyLock::new(|| Limiter::new(Memory::new(), Quota::Unlimited, Quota::Unlimited));
+    LIMITER.guess(Kind::Password, [127, 0, 0, 1].into(), b"")
+}
+
 /// A pool with one thread, which ends with the pool.
 fn pool() -> HashingPool {
     let (pool, worker) = HashingPool::new();
@@ -74,14 +85,15 @@ async fn pairs() {
         ("carol", "hunter2", "absent"),
         ("Alice", "hunter2", "absent"),
     ] {
-        assert_eq!(shown(&method.attempt(&pair(user, password)).await), expect, "{user}");
+        assert_eq!(shown(&method.attempt(&pair(user, password), &free()).await), expect, "{user}");
     }
-    let Attempt::Verified(alice) = method.attempt(&pair("alice", "hunter2")).await else {
+    let Attempt::Verified(alice) = method.attempt(&pair("alice", "hunter2"), &free()).await else {
         panic!("alice is known")
     };
     assert_eq!((alice.subject.as_str(), alice.scopes.join(" ").as_str()), ("alice", "tools"));
     let carol = pair("carol", "hunter2");
-    assert_eq!(method.refuse_stranger(&carol, method.decoy(&carol).unwrap()).await, Reason::BadPassword);
+    let refused = method.refuse_stranger(&carol, method.decoy(&carol).unwrap(), &free()).await;
+    assert_eq!(refused, Reason::BadPassword);
 }
 
 #[tokio::test]
@@ -90,7 +102,7 @@ async fn a_verified_pair_is_remembered_until_its_line_changes() {
     let lines = format!("alice:{}\n", cheap("hunter2"));
     let method = compile(&lines, None, &pool).unwrap();
     assert!(method.remembered(&pair("alice", "hunter2")).is_none());
-    assert_eq!(shown(&method.attempt(&pair("alice", "hunter2")).await), "verified");
+    assert_eq!(shown(&method.attempt(&pair("alice", "hunter2"), &free()).await), "verified");
     assert!(method.remembered(&pair("alice", "hunter2")).is_some());
     assert!(method.remembered(&pair("alice", "hunter3")).is_none());
 
@@ -98,7 +110,7 @@ async fn a_verified_pair_is_remembered_until_its_line_changes() {
     assert!(same.remembered(&pair("alice", "hunter2")).is_some());
     let changed = compile(&format!("alice:{}\n", cheap("hunter3")), Some(&method), &pool).unwrap();
     assert!(changed.remembered(&pair("alice", "hunter2")).is_none());
-    assert_eq!(shown(&changed.attempt(&pair("alice", "hunter2")).await), "bad_password");
+    assert_eq!(shown(&changed.attempt(&pair("alice", "hunter2"), &free()).await), "bad_password");
 }
 
 #[tokio::test]
@@ -109,7 +121,9 @@ async fn a_burst_of_one_pair_is_hashed_once() {
     let attempts: Vec<_> = (0..50)
         .map(|_| {
             let method = method.clone();
-            tokio::spawn(async move { shown(&method.attempt(&pair("alice", "hunter2")).await).to_owned() })
+            tokio::spawn(async move {
+                shown(&method.attempt(&pair("alice", "hunter2"), &free()).await).to_owned()
+            })
         })
         .collect();
     while method.series.cache_misses.get() < 50 {

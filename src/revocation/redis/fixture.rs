@@ -110,6 +110,14 @@ impl Redis {
         run(&mut self.client(), words)
     }
 
+    /// Runs one command, and says nothing when the server has no ear for it: a replica that is being promoted drops its
+    /// clients.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        command.query(&mut client(self.port).ok()?).ok()
+    }
+
     /// The server as a file without anything special describes it.
     pub(crate) fn server(&self) -> Arc<Server> {
         Arc::new(server(&format!("{{ url: \"redis://127.0.0.1:{}\" }}", self.port)))

@@ -1,0 +1,138 @@
+//! Puts a credential to the authenticators of its kind, in their order, as often as failures before allow it.
+
+use super::{Guard, Known, Rejected, Sent};
+use crate::authn::api_key::format;
+use crate::authn::credential::{Key, Location, Pair, Token};
+use crate::authn::guessing::{Guess, TooMany};
+use crate::authn::{Attempt, Authenticator, Reason, basic};
+
+impl Guard {
+    /// A key of our own form is too long to be guessed, so it is always looked up, and one that is right always passes:
+    /// whoever fails beside it cannot lock it out. Keys from elsewhere may be short, so failures before count.
+    pub(super) fn identify_key(
+        &self,
+        key: &Key<'_>,
+        location: Location,
+        now: u64,
+        guess: &Guess<'_>,
+    ) -> Result<Known, Rejected> {
+        let ours = format::claims_to_be_ours(key.expose());
+        let only = self.only(|method| matches!(method, Authenticator::ApiKey(_)));
+        let sent = Sent::Other(Some(location));
+        if !ours {
+            guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        }
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
+            let Authenticator::ApiKey(method) = authenticator else { continue };
+            let strip = (!method.forwards_credential()).then_some(location);
+            match method.attempt(key, now) {
+                Attempt::Absent => {}
+                Attempt::Failed(reason) => {
+                    return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
+                }
+                Attempt::Verified(identity) => {
+                    if !ours {
+                        guess.succeeded();
+                    }
+                    return Ok(Known { identity, strip, method: at });
+                }
+            }
+        }
+        guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        guess.failed();
+        Err(self.rejected(Reason::UnknownKey, sent, only))
+    }
+
+    /// Failures before count even for a pair that is remembered: otherwise whoever has to wait would learn from the
+    /// answer whether a guess was right.
+    pub(super) async fn identify_user(&self, pair: &Pair, guess: &Guess<'_>) -> Result<Known, Rejected> {
+        let only = self.only(|method| matches!(method, Authenticator::Basic(_)));
+        let sent = Sent::Other(Some(Location::Authorization));
+        guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        let mut stand_in: Option<(&basic::Method, basic::Decoy<'_>)> = None;
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
+            let Authenticator::Basic(method) = authenticator else { continue };
+            let strip = (!method.forwards_credential()).then_some(Location::Authorization);
+            let attempt = match method.remembered(pair) {
+                Some(identity) => Attempt::Verified(identity),
+                None => method.attempt(pair, guess).await,
+            };
+            match attempt {
+                Attempt::Absent => {
+                    let nearest = stand_in.iter().map(|(_, decoy)| decoy.distance()).min();
+                    if let Some(decoy) = method.decoy(pair)
+                        && nearest.is_none_or(|nearest| decoy.distance() < nearest)
+                    {
+                        stand_in = Some((method, decoy));
+                    }
+                }
+                Attempt::Failed(reason) => {
+                    return Err(self.wrong(reason, guess, Sent::Other(strip), Some(at)));
+                }
+                Attempt::Verified(identity) => {
+                    guess.succeeded();
+                    return Ok(Known { identity, strip, method: at });
+                }
+            }
+        }
+        let reason = match stand_in {
+            Some((method, decoy)) => method.refuse_stranger(pair, decoy, guess).await,
+            None => Reason::NoCredential,
+        };
+        Err(self.wrong(reason, guess, sent, only))
+    }
+
+    /// A token that was verified before is not an attempt. The others cost a signature each, which is what counts.
+    pub(super) async fn identify_bearer(
+        &self,
+        token: Token<'_>,
+        now: u64,
+        guess: &Guess<'_>,
+    ) -> Result<Known, Rejected> {
+        let only = self.only(|method| matches!(method, Authenticator::Jwt(_)));
+        for (at, authenticator) in self.authenticators.iter().enumerate() {
+            let Authenticator::Jwt(method) = authenticator else { continue };
+            let strip = (!method.forwards_credential()).then_some(Location::Authorization);
+            let sent = Sent::Token(strip);
+            let attempt = match method.remembered(token) {
+                Some(identity) => match identity.validity.check(now) {
+                    Ok(()) => Attempt::Verified(identity),
+                    Err(reason) => Attempt::Failed(reason),
+                },
+                None => {
+                    guess.check().map_err(|too_many| self.too_many(too_many, sent, Some(at)))?;
+                    method.attempt(token, now).await
+                }
+            };
+            match attempt {
+                Attempt::Absent => {}
+                Attempt::Failed(reason) => {
+                    if reason == Reason::BadSignature {
+                        guess.failed();
+                    }
+                    return Err(self.rejected(reason, sent, Some(at)));
+                }
+                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
+            }
+        }
+        Err(self.rejected(Reason::WrongIssuer, Sent::Token(Some(Location::Authorization)), only))
+    }
+
+    /// Refuses a pair; when others at the same time took the last attempts, it says how long that takes.
+    fn wrong(&self, reason: Reason, guess: &Guess<'_>, sent: Sent, method: Option<usize>) -> Rejected {
+        match guess.check() {
+            Err(too_many) if reason == Reason::TooManyAttempts => self.too_many(too_many, sent, method),
+            Ok(()) | Err(TooMany { .. }) => self.rejected(reason, sent, method),
+        }
+    }
+
+    /// The place of the authenticator that `fits`, when there is only one.
+    fn only(&self, fits: impl Fn(&Authenticator) -> bool) -> Option<usize> {
+        let mut fitting =
+            self.authenticators.iter().enumerate().filter(|(_, authenticator)| fits(authenticator));
+        match (fitting.next(), fitting.next()) {
+            (Some((at, _)), None) => Some(at),
+            (Some(_) | None, _) => None,
+        }
+    }
+}
