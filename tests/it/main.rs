@@ -63,6 +63,7 @@ mod exhaustion;
 mod faults;
 mod forwarding;
 mod grpc;
+mod guessing;
 mod harness;
 mod harness_works;
 mod issuer;
