@@ -94,15 +94,14 @@ impl Guard {
             let Authenticator::Jwt(method) = authenticator else { continue };
             let strip = (!method.forwards_credential()).then_some(Location::Authorization);
             let sent = Sent::Token(strip);
-            let attempt = match method.remembered(token) {
-                Some(identity) => match identity.validity.check(now) {
+            let attempt = if let Some(identity) = method.remembered(token) {
+                match identity.validity.check(now) {
                     Ok(()) => Attempt::Verified(identity),
                     Err(reason) => Attempt::Failed(reason),
-                },
-                None => {
-                    guess.check().map_err(|too_many| self.too_many(too_many, sent, Some(at)))?;
-                    method.attempt(token, now).await
                 }
+            } else {
+                guess.check().map_err(|too_many| self.too_many(too_many, sent, Some(at)))?;
+                method.attempt(token, now).await
             };
             match attempt {
                 Attempt::Absent => {}

@@ -25,6 +25,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 const YAML: &str = r#"
 version: 1
 listen: [{ address: "127.0.0.1:0", plaintext: true }]
+limits: { failed_attempts: { source: unlimited, principal: unlimited } }
 upstreams: { api: builtin:echo }
 auth:
   partners: { api_key: { keys: keys.yaml } }

@@ -27,6 +27,7 @@ const LEGACY: &str = "https://legacy.example.com";
 const SECRET: &str = "a secret of sixty-four bytes, which is as long as HS512 wants it.";
 
 const YAML: &str = r#"
+    limits: { failed_attempts: { source: unlimited, principal: unlimited } }
     auth:
       users: { jwt: { issuer: "{issuer}", audience: https://api.example.com } }
       legacy:

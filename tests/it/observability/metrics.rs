@@ -8,7 +8,7 @@ use crate::harness::issuer::SigningKey;
 use super::stand::Stand;
 
 /// Every series, its type and its labels. Dashboards and alerts are made of these names.
-const CONTRACT: [(&str, &str, &[&str]); 27] = [
+const CONTRACT: [(&str, &str, &[&str]); 29] = [
     ("access_log_dropped_total", "counter", &[]),
     ("api_key_expiry_timestamp_seconds", "gauge", &["auth"]),
     ("auth_cache_hits_total", "counter", &["auth"]),
@@ -19,6 +19,8 @@ const CONTRACT: [(&str, &str, &[&str]); 27] = [
     ("config_last_reload_success_timestamp_seconds", "gauge", &[]),
     ("config_last_reload_successful", "gauge", &[]),
     ("connections", "gauge", &[]),
+    ("failed_attempts_limited", "gauge", &["by"]),
+    ("failed_attempts_tracked", "gauge", &[]),
     ("http_request_duration_seconds", "histogram", &["route"]),
     ("http_requests_in_flight", "gauge", &[]),
     ("http_requests_total", "counter", &["method", "route", "status"]),

@@ -44,6 +44,7 @@ impl Stand {
         let key = ApiKey::of("acme").scopes(&["read"]);
         let gateway = Gateway::builder(
             r#"
+            limits: { failed_attempts: { source: unlimited } }
             auth:
               partners: { api_key: { keys: keys.yaml } }
               staff: { basic: { users: staff.htpasswd, realm: Tools } }
