@@ -5,6 +5,7 @@
 mod connections;
 mod frames;
 mod reading;
+mod slow;
 
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::Gateway;
