@@ -29,17 +29,22 @@ pub(super) struct Preparation<'a> {
 }
 
 /// Prefixes of names that only the gateway may set, in their normal form.
-const OURS_BY_PREFIX: [&str; 4] = ["x-auth-", "x-forwarded-", "x-original-", "x-rewrite-"];
+/// `client-cert` is what a proxy that ends TLS says of the client's certificate (RFC 9440 §3).
+const OURS_BY_PREFIX: [&str; 6] =
+    ["client-cert", "x-auth-", "x-forwarded-", "x-original-", "x-rewrite-", "x-ssl-client-"];
 
 /// Names that only the gateway may set, or that some upstreams take for another method, address or proxy than the
 /// request has. `proxy` becomes `HTTP_PROXY` in CGI (httpoxy).
-const OURS: [&str; 12] = [
+const OURS: [&str; 15] = [
+    "client-ip",
     "forwarded",
+    "forwarded-for",
     "proxy",
     "true-client-ip",
     "x-client-cert",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-forwarded",
     "x-host",
     "x-http-method",
     "x-http-method-override",
@@ -192,12 +197,15 @@ pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
         .flat_map(list)
         .map(<[u8]>::to_ascii_lowercase)
         .collect();
-    let (known, named): (Vec<_>, Vec<_>) = options
+    let (mut known, named): (Vec<_>, Vec<_>) = options
         .into_iter()
         .partition(|option| matches!(option.as_slice(), b"close" | b"keep-alive" | b"upgrade"));
-    if named.is_empty() {
+    if named.is_empty() && known.len() <= 1 {
         return;
     }
+    // Each once: the library ends the connection without a word when there are many.
+    known.sort();
+    known.dedup();
     for name in named.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
         request.remove_header(&name);
     }
