@@ -78,7 +78,7 @@ pub struct UpstreamTls {
 pub struct Timeouts {
     /// For a connection, TLS included.
     pub connect: Duration,
-    /// For the head of the answer, and then for each piece of its body.
+    /// For silence: until the answer begins, and then between its pieces.
     pub request: Duration,
     /// Before an unused connection is closed.
     pub idle: Duration,

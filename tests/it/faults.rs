@@ -2,4 +2,6 @@
 //! and is well again by itself when the fault ends.
 
 mod access_log;
+mod clock;
 mod descriptors;
+mod upstreams;

@@ -102,6 +102,9 @@ impl Rules {
         if (expiry - issued_at.unwrap_or(now)).floor() > self.max_lifetime {
             return Err(Reason::LifetimeTooLong);
         }
+        // A token that is remembered is judged by its validity alone, so the time of its issue is part of that.
+        let issued = issued_at.map(|at| whole_seconds(at.ceil()).saturating_sub(self.leeway));
+        let validity = Validity { from: validity.from.max(issued), ..validity };
         Ok((validity, issued_at.map(whole_seconds)))
     }
 

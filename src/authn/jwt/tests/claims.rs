@@ -279,7 +279,8 @@ async fn an_identity_says_what_the_token_says() {
     assert_eq!((identity.subject.as_str(), identity.key_id.as_deref()), ("alice", Some("ed")));
     assert_eq!(identity.scopes.join("|"), "orders:read|orders:write");
     assert_eq!(identity.roles.join("|"), "admin");
-    assert_eq!(identity.validity, Validity { from: Some(NOW - 130), until: Some(NOW + 630) });
+    // The time of issue is later than `nbf`.
+    assert_eq!(identity.validity, Validity { from: Some(NOW - 89), until: Some(NOW + 630) });
     let revocable = Revocable::new("alice", Some(NOW - 60))
         .with_jti(ISSUER, "t-1")
         .with(Kind::Sid, "s-1")
