@@ -49,6 +49,7 @@ impl Material {
             "gateway.yaml",
             &format!(
                 "version: 1\nlisten: [{{ address: \"127.0.0.1:0\", tls: true }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+                 limits: {{ failed_attempts: {{ source: unlimited, principal: unlimited }} }}\n\
              tls: {{ certificates: [{{ cert: server.crt, key: server.key }}] }}\n\
              auth:\n  partners: {{ api_key: {{ keys: keys.yaml }} }}\n  staff: {{ basic: {{ users: users, realm: x }} }}\n  \
              users: {{ jwt: {{ issuer: \"https://id.example.com\", audience: api, public_key: issuer.pem }} }}\n\
@@ -65,7 +66,7 @@ impl Material {
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         let basic = base64::engine::general_purpose::STANDARD.encode("alice:hunter2");
         let bearer = |number| format!("Authorization: Bearer {}\r\n", self.token(number));
-        let forged = bearer(0).replace("\r\n", "x\r\n");
+        let forged = forge(&bearer(0));
         vec![
             Scenario {
                 name: "no authentication",
@@ -123,6 +124,13 @@ impl Material {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config
     }
+}
+
+/// The same token with one letter of its signature changed.
+fn forge(field: &str) -> String {
+    let (before, after) = field.split_at(field.len() - 100);
+    let other = if after.starts_with('A') { "B" } else { "A" };
+    format!("{before}{other}{}", &after[1..])
 }
 
 fn api_key(at: usize) -> String {
