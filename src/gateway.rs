@@ -57,6 +57,8 @@ pub struct Limits {
     pub request_headers: usize,
     /// Bytes of a request's body.
     pub request_body_bytes: u64,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// From the first byte of a connection or request to the end of its head.
     pub header_timeout: Duration,
     /// How long a request's body may pause.
@@ -65,6 +67,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Open connections on all listeners together.
     pub connections: usize,
+    /// Open connections of one client: an IPv4 address or a /64 of IPv6.
+    pub connections_per_source: usize,
+    /// Requests that are under way at once on an HTTP/2 connection.
+    pub http2_streams: u32,
 }
 
 impl Gateway {

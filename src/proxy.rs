@@ -29,6 +29,7 @@ mod serve;
 mod shared;
 mod signals;
 mod size;
+mod sources;
 mod tls;
 mod upgrade;
 
@@ -66,6 +67,7 @@ use listen::{BoundListener, ListenService};
 use reload::Reloader;
 use shared::Shared;
 use signals::{EndSignals, Ending, Signals};
+use sources::Sources;
 pub use tls::TlsError;
 use tls::TlsState;
 
@@ -147,6 +149,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let shared = Arc::new(Shared {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
+        sources: Sources::default(),
         tls,
         tls_port: bound.iter().find_map(BoundListener::tls_port),
         configuration: ArcSwap::from_pointee(configuration),
@@ -243,8 +246,6 @@ fn run(
 
 /// What a client may do on one HTTP/2 connection before it is told to calm down (RFC 9113 §10.5).
 fn http2_options(limits: &Limits) -> H2Options {
-    /// Requests that are under way at once.
-    const STREAMS: u32 = 100;
     /// Streams that the library resets because of the client's errors; after that many the connection ends. Far fewer
     /// than by default: a client that means well makes none.
     const FAULTY_STREAMS: usize = 100;
@@ -258,7 +259,7 @@ fn http2_options(limits: &Limits) -> H2Options {
     // What the policy refuses is refused with an answer of ours, so the library's own limit only has to end excesses.
     let head = limits.request_header_bytes.saturating_mul(2) + FIELD * limits.request_headers as u64;
     options.max_header_list_size(u32::try_from(head.max(LEAST_HEAD)).unwrap_or(u32::MAX));
-    options.max_concurrent_streams(STREAMS);
+    options.max_concurrent_streams(limits.http2_streams);
     options.max_local_error_reset_streams(Some(FAULTY_STREAMS));
     options.max_send_buffer_size(SEND_BUFFER);
     options

@@ -10,7 +10,7 @@ mod malformed;
 pub mod target;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -167,6 +167,15 @@ fn check_connection_options(headers: &HeaderMap) -> Result<(), Malformed> {
         }
     }
     Ok(())
+}
+
+/// What stands for a client where clients are counted: its IPv4 address, or its /64 of IPv6, all of which is one
+/// subscriber's (RFC 6177).
+pub fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
 }
 
 /// The elements of a comma-separated field value, without white space around them.

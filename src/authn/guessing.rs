@@ -16,10 +16,11 @@
 mod table;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::request::network_of;
 use crate::units::Quota;
 use table::Table;
 
@@ -188,14 +189,6 @@ impl Limiter {
     }
 }
 
-/// A client has one IPv4 address, but a whole /64 of IPv6 (RFC 6177): the network stands for it.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
 impl Pace {
     fn of(quota: Quota) -> Option<Self> {
         let Quota::Limited(rate) = quota else { return None };
@@ -219,11 +212,11 @@ impl Guess<'_> {
     }
 
     fn source(&self) -> u64 {
-        self.limiter.memory.key(About::Source, self.kind, Some(network(self.source)), None)
+        self.limiter.memory.key(About::Source, self.kind, Some(network_of(self.source)), None)
     }
 
     fn pair(&self) -> u64 {
-        self.limiter.memory.key(About::Pair, self.kind, Some(network(self.source)), Some(self.principal))
+        self.limiter.memory.key(About::Pair, self.kind, Some(network_of(self.source)), Some(self.principal))
     }
 
     fn principal(&self) -> u64 {

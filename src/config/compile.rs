@@ -121,20 +121,26 @@ fn compile_limits(entry: &LimitsEntry) -> Limits {
         request_header_bytes,
         request_headers,
         request_body_bytes,
+        handshake_timeout,
         header_timeout,
         body_timeout,
         idle_timeout,
         connections,
+        connections_per_source,
+        http2_streams,
         failed_attempts: _,
     } = entry;
     Limits {
         request_header_bytes: request_header_bytes.bytes(),
         request_headers: *request_headers as usize,
         request_body_bytes: request_body_bytes.bytes(),
+        handshake_timeout: handshake_timeout.duration(),
         header_timeout: header_timeout.duration(),
         body_timeout: body_timeout.duration(),
         idle_timeout: idle_timeout.duration(),
         connections: *connections as usize,
+        connections_per_source: *connections_per_source as usize,
+        http2_streams: *http2_streams,
     }
 }
 

@@ -194,6 +194,8 @@ pub struct LimitsEntry {
     pub request_headers: u32,
     /// Bytes of a request's body; more is answered 413.
     pub request_body_bytes: ByteSize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: TimeSpan,
     /// From the first byte of a connection or a request to the end of its head.
     pub header_timeout: TimeSpan,
     /// How long a request's body may pause.
@@ -202,6 +204,10 @@ pub struct LimitsEntry {
     pub idle_timeout: TimeSpan,
     /// Open connections on all listeners together.
     pub connections: u32,
+    /// Open connections of one client: an IPv4 address or a /64 of IPv6. Trusted proxies may have more.
+    pub connections_per_source: u32,
+    /// Requests that are under way at once on an HTTP/2 connection. Takes effect with a restart.
+    pub http2_streams: u32,
     /// How often somebody may be wrong; more is answered 429.
     pub failed_attempts: FailedAttemptsEntry,
 }
@@ -212,10 +218,13 @@ impl Default for LimitsEntry {
             request_header_bytes: ByteSize::kibibytes(32),
             request_headers: 100,
             request_body_bytes: ByteSize::kibibytes(16 << 10),
+            handshake_timeout: TimeSpan::seconds(10),
             header_timeout: TimeSpan::seconds(10),
             body_timeout: TimeSpan::seconds(60),
             idle_timeout: TimeSpan::seconds(75),
             connections: 20_000,
+            connections_per_source: 10_000,
+            http2_streams: 100,
             failed_attempts: FailedAttemptsEntry::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! One connection from its first byte to its last: the handshake, and one request after the other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport};
 use super::edge::Edge;
 use super::facts::Facts;
+use super::forward::is_trusted;
 use super::record;
 use super::request_id::RequestId;
 use super::shared::Shared;
@@ -46,10 +47,11 @@ pub(super) async fn connection(
 ) {
     let limits = shared.configuration.load().gateway.limits;
     let Some(_open) = shared.drain.enter(limits.connections) else { return };
+    let Some(_place) = shared.sources.enter(peer.ip(), most_of(&shared, peer.ip())) else { return };
     // Answers are written whole, so waiting for more of them to fill a packet only delays.
     let _ = stream.set_nodelay(true);
     let downstream = match listener {
-        ListenerKind::Tls => handshake(&shared, stream, peer, limits.header_timeout).await,
+        ListenerKind::Tls => handshake(&shared, stream, peer, limits.handshake_timeout).await,
         ListenerKind::Plaintext | ListenerKind::Redirect => {
             let connection =
                 Connection { peer: peer.ip(), transport: request::Transport::Plaintext, certificate: None };
@@ -67,6 +69,16 @@ pub(super) async fn connection(
         proxy.process_new(stream, &watch).await;
     } else {
         requests(&shared, &proxy, Box::new(downstream)).await;
+    }
+}
+
+/// How many connections one source may have open. A trusted proxy has those of all its clients.
+fn most_of(shared: &Shared, peer: IpAddr) -> usize {
+    let gateway = &shared.configuration.load().gateway;
+    if is_trusted(peer, &gateway.trusted_proxies) {
+        usize::MAX
+    } else {
+        gateway.limits.connections_per_source
     }
 }
 

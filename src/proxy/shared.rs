@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::drain::Drain;
+use super::sources::Sources;
 use super::tls::TlsState;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) no_route: RouteSeries,
     pub(super) access_log: AccessLog,
     pub(super) drain: Drain,
+    /// Who has how many connections open.
+    pub(super) sources: Sources,
 }
 
 impl Shared {

@@ -272,7 +272,7 @@ async fn a_session_does_not_outlive_the_authority_behind_it() {
 #[tokio::test]
 async fn handshakes_that_make_no_sense_are_ended() {
     let upstream = Upstream::start();
-    let tls = format!("{{ certificates: [{OWN}] }}\n    limits: {{ header_timeout: 300ms }}");
+    let tls = format!("{{ certificates: [{OWN}] }}\n    limits: {{ handshake_timeout: 300ms }}");
     let gateway = gateway(&upstream, &tls, &[]).await;
     let clear = Client::plain(gateway.https().address());
     let hello = [

@@ -1,5 +1,6 @@
 //! How many connections there may be, and how long each may take for what (D01).
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{gateway, others_are_served};
@@ -41,12 +42,44 @@ async fn one_connection_too_many_is_closed_and_the_others_are_served() {
     .await;
 }
 
+/// One client takes its share of the places, and not those of others.
+#[tokio::test]
+async fn one_client_cannot_take_the_places_of_all() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway = gateway(&upstream, &key, "{ connections_per_source: 3 }").await;
+    let mut open: Vec<Connection> = Vec::new();
+    for _ in 0..3 {
+        let mut connection = gateway.https().connect().await;
+        connection.get("/docs/a").await.assert_status(200);
+        open.push(connection);
+    }
+    for _ in 0..3 {
+        assert!(gateway.https().try_connect().await.is_err(), "a connection too many");
+    }
+    let other = gateway.https().source(Ipv4Addr::new(127, 0, 0, 2));
+    other.get("/v1/a").headers(&[key.header()]).await.assert_status(200);
+    for connection in &mut open {
+        connection.get("/v1/a").headers(&[key.header()]).await.assert_status(200);
+    }
+    drop(open);
+    within("a free place", async {
+        while gateway.https().get("/docs/a").outcome().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// D01: whoever is slow with a handshake, a head or the next request is closed, at the times that the file says.
 #[tokio::test]
 async fn slow_clients_are_closed_and_the_others_are_served() {
     let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
-    let gateway =
-        gateway(&upstream, &key, "{ header_timeout: 300ms, idle_timeout: 400ms, body_timeout: 300ms }").await;
+    let gateway = gateway(
+        &upstream,
+        &key,
+        "{ handshake_timeout: 300ms, header_timeout: 300ms, idle_timeout: 400ms, body_timeout: 300ms }",
+    )
+    .await;
     tokio::join!(
         no_handshake(&gateway),
         half_a_handshake(&gateway),
