@@ -3,9 +3,14 @@
 //! The most specific route wins, whatever the order in the file: an exact host before a wildcard before none, a longer
 //! path before a shorter one, a literal segment before `*` before `**`, a route with methods before one without. The
 //! table is a tree for each host, so a look-up costs as much as the path has segments, however many routes there are.
+//!
+//! A path has one meaning here, but there are upstreams that see others in it. One that they would take for the path of
+//! another route has no route: otherwise a looser one would be a way around a stricter one.
 
 mod pattern;
+mod reading;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,13 +19,22 @@ use http::HeaderValue;
 use super::requirement::Methods;
 use super::route::Route;
 use crate::request::Request;
-use crate::request::target::Segments;
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 
 /// All routes.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
+    exact: Trees,
+    /// The same routes with their segments in lower case.
+    folded: Trees,
+    /// Whether a route has a letter in upper case, so that the two differ.
+    folds: bool,
+}
+
+/// The routes below each host.
+#[derive(Debug, Default)]
+struct Trees {
     exact_hosts: HashMap<Box<str>, Node>,
     /// By the suffix with its leading dot.
     wildcard_hosts: HashMap<Box<str>, Node>,
@@ -52,29 +66,11 @@ struct Node {
 impl RouteTable {
     /// Builds the table. Two routes with the same pattern and a method in common are for the caller to find and refuse.
     pub fn new(routes: Vec<Arc<Route>>) -> Self {
-        let mut table = Self { routes: routes.clone(), ..Self::default() };
-        for route in routes {
-            let root = match &route.pattern.host {
-                HostPattern::Any => &mut table.any_host,
-                HostPattern::Exact(host) => table.exact_hosts.entry(host.clone()).or_default(),
-                HostPattern::Wildcard(suffix) => table.wildcard_hosts.entry(suffix.clone()).or_default(),
-            };
-            let mut node = root;
-            for segment in &route.pattern.path.segments {
-                node = match segment {
-                    Segment::Any => node.any.get_or_insert_default(),
-                    Segment::Literal(text) => node.literal.entry(text.clone()).or_default(),
-                };
-            }
-            let list = match route.pattern.path.tail {
-                Tail::End => &mut node.here,
-                Tail::Everything => &mut node.below,
-            };
-            let with_methods = list.iter().take_while(|other| other.pattern.methods.is_some()).count();
-            let at = if route.pattern.methods.is_some() { with_methods } else { list.len() };
-            list.insert(at, route);
-        }
-        table
+        let literals = routes.iter().flat_map(|route| &route.pattern.path.segments);
+        let folds = literals.clone().any(|segment| *segment != segment.to_lower_case());
+        let exact = Trees::new(&routes, Segment::clone);
+        let folded = Trees::new(&routes, Segment::to_lower_case);
+        Self { routes, exact, folded, folds }
     }
 
     /// All routes, in the order of the file.
@@ -84,26 +80,78 @@ impl RouteTable {
 
     /// Finds the most specific route.
     pub fn find(&self, request: &Request<'_>) -> Lookup {
-        let host = request.host();
-        let segments = request.target().segments();
-        let mut search = Search { method: request.method(), other_methods: Vec::new() };
-        let found = self
-            .exact_hosts
-            .get(host)
-            .and_then(|root| search.below(root, segments.clone()))
-            .or_else(|| self.find_by_suffix(host, &segments, &mut search))
-            .or_else(|| search.below(&self.any_host, segments));
-        match found {
+        let mut search = Search::new(request.method());
+        match self.exact.find(request.host(), &request.target().segments(), &mut search) {
+            Some(route) if self.is_disputed(request, route) => Lookup::NoRoute,
             Some(route) => Lookup::Found(route.clone()),
             None if search.other_methods.is_empty() => Lookup::NoRoute,
             None => Lookup::MethodNotAllowed(search.allow()),
         }
     }
 
-    fn find_by_suffix<'t>(
+    /// Whether the path of `request`, which has found `route`, is that of another route in the eyes of some upstreams.
+    fn is_disputed(&self, request: &Request<'_>, route: &Route) -> bool {
+        if !self.folds && !reading::has_others(request.target()) {
+            return false;
+        }
+        reading::others(request.target()).iter().any(|segments| {
+            let segments = segments.iter().map(|segment| Cow::Borrowed(segment.as_str()));
+            let other = self.folded.find(request.host(), &segments, &mut Search::new(request.method()));
+            // Routes that differ by case only are what the file wants.
+            other.is_some_and(|other| {
+                other.pattern.host != route.pattern.host
+                    || !other.pattern.path.eq_ignoring_case(&route.pattern.path)
+            })
+        })
+    }
+}
+
+impl Trees {
+    /// The trees of `routes`, of whose segments `spell` makes what is looked up.
+    fn new(routes: &[Arc<Route>], spell: impl Fn(&Segment) -> Segment) -> Self {
+        let mut trees = Self::default();
+        for route in routes {
+            let root = match &route.pattern.host {
+                HostPattern::Any => &mut trees.any_host,
+                HostPattern::Exact(host) => trees.exact_hosts.entry(host.clone()).or_default(),
+                HostPattern::Wildcard(suffix) => trees.wildcard_hosts.entry(suffix.clone()).or_default(),
+            };
+            let mut node = root;
+            for segment in &route.pattern.path.segments {
+                node = match spell(segment) {
+                    Segment::Any => node.any.get_or_insert_default(),
+                    Segment::Literal(text) => node.literal.entry(text).or_default(),
+                };
+            }
+            let list = match route.pattern.path.tail {
+                Tail::End => &mut node.here,
+                Tail::Everything => &mut node.below,
+            };
+            let with_methods = list.iter().take_while(|other| other.pattern.methods.is_some()).count();
+            let at = if route.pattern.methods.is_some() { with_methods } else { list.len() };
+            list.insert(at, route.clone());
+        }
+        trees
+    }
+
+    /// The most specific route for `host` and `segments`.
+    fn find<'t, 's>(
         &'t self,
         host: &str,
-        segments: &Segments<'_>,
+        segments: &(impl Iterator<Item = Cow<'s, str>> + Clone),
+        search: &mut Search<'_, 't>,
+    ) -> Option<&'t Arc<Route>> {
+        self.exact_hosts
+            .get(host)
+            .and_then(|root| search.below(root, segments.clone()))
+            .or_else(|| self.find_by_suffix(host, segments, search))
+            .or_else(|| search.below(&self.any_host, segments.clone()))
+    }
+
+    fn find_by_suffix<'t, 's>(
+        &'t self,
+        host: &str,
+        segments: &(impl Iterator<Item = Cow<'s, str>> + Clone),
         search: &mut Search<'_, 't>,
     ) -> Option<&'t Arc<Route>> {
         if self.wildcard_hosts.is_empty() {
@@ -123,10 +171,18 @@ struct Search<'a, 't> {
     other_methods: Vec<&'t Arc<Route>>,
 }
 
-impl<'t> Search<'_, 't> {
+impl<'a, 't> Search<'a, 't> {
+    fn new(method: &'a str) -> Self {
+        Self { method, other_methods: Vec::new() }
+    }
+
     /// The most specific route below `node`. It descends only where routes are, so its depth is bounded by the policy
     /// and not by the request.
-    fn below(&mut self, node: &'t Node, mut segments: Segments<'_>) -> Option<&'t Arc<Route>> {
+    fn below<'s>(
+        &mut self,
+        node: &'t Node,
+        mut segments: impl Iterator<Item = Cow<'s, str>> + Clone,
+    ) -> Option<&'t Arc<Route>> {
         let Some(segment) = segments.next() else {
             return self.first_of(&node.here).or_else(|| self.first_of(&node.below));
         };

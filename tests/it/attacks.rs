@@ -14,6 +14,7 @@ mod limits;
 mod logs;
 mod path;
 mod random;
+mod readings;
 mod reuse;
 mod streams;
 mod targets;

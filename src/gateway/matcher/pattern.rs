@@ -139,6 +139,24 @@ impl PathPattern {
     }
 }
 
+impl Segment {
+    /// The same in lower case.
+    pub(super) fn to_lower_case(&self) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::Literal(text) => Self::Literal(text.to_ascii_lowercase().into()),
+        }
+    }
+}
+
+impl PathPattern {
+    /// Whether the two are the same for whoever compares without case.
+    pub(super) fn eq_ignoring_case(&self, other: &Self) -> bool {
+        let folded = |pattern: &Self| pattern.segments.iter().map(Segment::to_lower_case).collect::<Vec<_>>();
+        self.tail == other.tail && folded(self) == folded(other)
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

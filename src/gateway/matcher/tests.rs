@@ -92,7 +92,6 @@ fn the_most_specific_path_wins_whatever_the_order() {
             ("/s", "rest"),
             ("/%61/%62", "a-b"),
             ("/ab", "rest"),
-            ("/A/b", "rest"),
             // Every spelling of a guarded path stays on the guarded route.
             ("/admin", "admin"),
             ("/admin/", "admin"),
@@ -163,4 +162,43 @@ fn a_long_path_does_not_exhaust_the_stack() {
     let table = table(&[("rest", "*", "/a/**", &[]), ("stars", "*", "/*/*/*/x", &[])]);
     let target = "/a".repeat(16_000);
     assert_eq!(find(&table, "GET", "h", &target), "rest");
+}
+
+#[test]
+fn a_path_that_upstreams_may_take_for_that_of_another_route_has_none() {
+    let table = table(&[
+        ("rest", "*", "/**", &[]),
+        ("admin", "*", "/admin/**", &[]),
+        ("deep", "*", "/a/*/secret", &[]),
+        ("upper", "*", "/Upper", &[]),
+        ("lower", "*", "/upper", &[]),
+        ("own", "own.example.com", "/x/**", &[]),
+        ("write", "*", "/written/**", &["POST"]),
+    ]);
+    for (host, target, expect) in [
+        ("h", "/admin/X;y/z", "admin"),
+        ("h", "/ADMIN", "404"),
+        ("h", "/%41dmin/x", "404"),
+        ("h", "/admin;x=1/y", "404"),
+        ("h", "/admin%3Bx/y", "404"),
+        ("h", "/;x/admin", "404"),
+        ("h", "/a;x/B;y/SECRET;z", "404"),
+        ("h", "/admin%2fx", "404"),
+        ("h", "/a%2Fb%2fsecret", "404"),
+        ("h", "/a;x%2fb/secret", "404"),
+        ("h", "/A/b", "rest"),
+        ("h", "/b;x=1/c%2fd/E", "rest"),
+        ("h", "/b%2fadmin", "rest"),
+        ("h", "/adminx;y", "rest"),
+        // Of two that differ by case only, the file wants both.
+        ("h", "/Upper", "upper"),
+        ("h", "/upper", "lower"),
+        ("h", "/UPPER", "404"),
+        ("h", "/X/y", "rest"),
+        ("own.example.com", "/X/y", "404"),
+        ("own.example.com", "/x/Y", "own"),
+        ("h", "/WRITTEN", "rest"),
+    ] {
+        assert_eq!(find(&table, "GET", host, target), expect, "{host}{target}");
+    }
 }

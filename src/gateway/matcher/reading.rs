@@ -1,0 +1,37 @@
+//! What else than its own meaning upstreams see in a path: many compare without case, some cut off what follows a `;`,
+//! and some divide a segment at an encoded slash.
+
+use crate::request::target::Target;
+
+/// Whether there can be other readings of `target`; it costs nothing for most.
+pub(super) fn has_others(target: &Target<'_>) -> bool {
+    let telling = |byte: u8| matches!(byte, b'A'..=b'Z' | b';' | b'%');
+    target.path().bytes().fold(false, |found, byte| found | telling(byte))
+}
+
+/// The segments of each reading, in lower case.
+pub(super) fn others(target: &Target<'_>) -> Vec<Vec<String>> {
+    let plain: Vec<String> = target.segments().map(|segment| segment.to_ascii_lowercase()).collect();
+    let mut all = Vec::new();
+    if target.has_encoded_slash() {
+        let divided = plain.iter().flat_map(|segment| segment.split('/')).map(str::to_owned).collect();
+        all.push(divided);
+    }
+    all.push(plain);
+    // Whoever cuts may do so before or after it divides, which comes to the same.
+    let cut: Vec<_> = all.iter().filter(|segments| has_parameters(segments)).map(|all| cut(all)).collect();
+    all.extend(cut);
+    all
+}
+
+fn has_parameters(segments: &[String]) -> bool {
+    segments.iter().any(|segment| segment.contains(';'))
+}
+
+/// The segments without their parameters, and without those that are empty then: whoever cuts merges slashes, too.
+fn cut(segments: &[String]) -> Vec<String> {
+    let names = segments.iter().map(|segment| segment.split(';').next().unwrap_or_default());
+    let last = segments.len() - 1;
+    let kept = names.enumerate().filter(|(at, name)| *at == last || !name.is_empty());
+    kept.map(|(_, name)| name.to_owned()).collect()
+}
