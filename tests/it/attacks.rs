@@ -9,6 +9,7 @@ mod credentials;
 mod framing;
 mod host;
 mod http2;
+mod http2_bodies;
 mod identity;
 mod limits;
 mod logs;
