@@ -40,7 +40,6 @@ async fn a_prefix_is_taken_off_by_whole_segments() {
         ("/v1/v1/x", "/v1/x"),
         ("/v1/a%20b/c;d=e", "/a%20b/c;d=e"),
         ("/v11/x", "/v11/x"),
-        ("/V1/x", "/V1/x"),
         ("/other/v1/x", "/other/v1/x"),
     ] {
         gateway.https().get(asked).await.assert_status(200);
@@ -48,6 +47,9 @@ async fn a_prefix_is_taken_off_by_whole_segments() {
         gateway.https().get(asked).over_http2().await.assert_status(200);
         assert_eq!(upstream.take_one().target, sent, "{asked} over HTTP/2");
     }
+    // Some upstreams would take it for `/v1/x`, so it is not passed on as another path.
+    gateway.https().get("/V1/x").await.assert_status(404);
+    upstream.assert_nothing();
 }
 
 /// Nobody is believed by default: what a client says about the way it came is replaced.
