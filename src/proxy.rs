@@ -92,8 +92,10 @@ pub enum ServeError {
     #[error("standard output cannot be used for the access log: {0}")]
     AccessLog(std::io::Error),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}, which `{key}` names: {error}")]
     Bind {
+        /// Where the file names it.
+        key: &'static str,
         /// The address.
         address: std::net::SocketAddr,
         /// What the system says.
@@ -138,11 +140,13 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let bound: Result<Vec<_>, _> = configuration
         .listeners
         .iter()
-        .map(|listener| BoundListener::new(listener).map_err(|error| bind_error(listener.address, error)))
+        .map(|listener| {
+            BoundListener::new(listener).map_err(|error| bind_error("listen", listener.address, error))
+        })
         .collect();
     let bound = bound?;
     let admin_address = configuration.admin.address;
-    let admin = listen::bind(admin_address).map_err(|error| bind_error(admin_address, error))?;
+    let admin = listen::bind(admin_address).map_err(|error| bind_error("admin", admin_address, error))?;
     if let Ok(address) = admin.local_addr() {
         info!("admin on {address}");
     }
@@ -188,8 +192,8 @@ fn load(
     Ok(configuration)
 }
 
-fn bind_error(address: std::net::SocketAddr, error: std::io::Error) -> ServeError {
-    ServeError::Bind { address, error }
+fn bind_error(key: &'static str, address: std::net::SocketAddr, error: std::io::Error) -> ServeError {
+    ServeError::Bind { key, address, error }
 }
 
 /// Starts the threads that hash passwords and the one that writes the access log. What is returned is disconnected when

@@ -26,7 +26,8 @@ pub(super) fn execute(arguments: &CheckArguments) -> Output {
             } else {
                 report(&configuration.warnings)
             };
-            let text = format!("{} is good: {routes} routes", file.config.display());
+            let noun = if routes == 1 { "route" } else { "routes" };
+            let text = format!("{} is good: {routes} {noun}", file.config.display());
             Output { text, complaint, status: Status::Success }
         }
         Err(complaint) => Output::failure(complaint),

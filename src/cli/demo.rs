@@ -55,7 +55,7 @@ fn prepare(directory: &Path) -> Result<String, DemoError> {
     let issuer_key = shorten(&folder.join("issuer.key"));
     Ok(format!(
         "\
-The gateway is at https://localhost:8443. Try, from another terminal:
+The gateway is at https://localhost:8443. Try, from another terminal in this folder:
 
   # an API key
   curl -k https://localhost:8443/v1/orders/1 -H 'X-API-Key: {key}'

@@ -2,13 +2,13 @@
 
 mod references;
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::listeners::Address;
 use crate::authn::{api_key, basic, jwt};
 use crate::loading::SecretReference;
 use crate::revocation;
@@ -61,7 +61,7 @@ pub struct Document {
 pub struct ListenEntry {
     /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`.
     #[schemars(with = "String")]
-    pub address: Located<SocketAddr>,
+    pub address: Located<Address>,
     /// HTTPS: HTTP/1.1 and HTTP/2 by ALPN.
     #[serde(default)]
     pub tls: Option<bool>,
@@ -87,7 +87,7 @@ pub enum Redirect {
 pub struct AdminEntry {
     /// Address and port. Keep it off the networks that clients come from.
     #[schemars(with = "String")]
-    pub address: Located<SocketAddr>,
+    pub address: Located<Address>,
     /// What a request must carry as `Authorization: Bearer` to read or write revocations. Without it, that is possible
     /// on a loopback address only.
     #[serde(default)]

@@ -2,10 +2,23 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use serde::de::{Deserialize, Deserializer, Error};
+
 use crate::config::document::{AdminEntry, Document, ListenEntry, Redirect};
 use crate::loading::Loading;
 use crate::secret::Secret;
 use crate::yaml::Located;
+
+/// Address and port of a listener, as the file says them. A name could stand for several addresses, so it is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "an IP address and a port are expected here, such as `0.0.0.0:8443`, `127.0.0.1:8443` or `[::]:8443`";
+        String::deserialize(deserializer)?.parse().map(Self).map_err(|_| D::Error::custom(EXPECTED))
+    }
+}
 
 /// An address that clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +111,7 @@ fn compile_one(entry: &Located<ListenEntry>, loading: &mut Loading<'_>) -> Optio
             return None;
         }
     };
-    Some(Listener { address: **address, kind })
+    Some(Listener { address: address.0, kind })
 }
 
 /// Compiles `admin`.
@@ -106,7 +119,7 @@ pub(super) fn compile_admin(entry: Option<&Located<AdminEntry>>, loading: &mut L
     let Some(entry) = entry else { return Admin { address: DEFAULT_ADMIN, token: None } };
     let AdminEntry { address, token } = &**entry;
     let token = token.as_ref().and_then(|token| loading.secret(token));
-    if token.is_none() && !address.ip().is_loopback() {
+    if token.is_none() && !address.0.ip().is_loopback() {
         loading
             .problems
             .warning(
@@ -115,5 +128,5 @@ pub(super) fn compile_admin(entry: Option<&Located<AdminEntry>>, loading: &mut L
             )
             .hint("without a `token`, revocations can be read and written on a loopback address only");
     }
-    Admin { address: **address, token }
+    Admin { address: address.0, token }
 }

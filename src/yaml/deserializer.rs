@@ -28,7 +28,15 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn expected(self, what: &str) -> Fault<'t> {
-        self.fault(format!("{what} is expected here, found {}", found(&self.tree.node)))
+        let fault = self.fault(format!("{what} is expected here, found {}", found(&self.tree.node)));
+        match (what, &self.tree.node) {
+            ("a list", _) => fault.with_hint("write `[first, second]`, or `- first` on a line of its own"),
+            ("text", Node::Sequence(_)) => {
+                fault.with_hint("only one value stands here: leave out `[` and `]`")
+            }
+            ("true or false", Node::Text(_)) => fault.with_hint("write `true` or `false`"),
+            _ => fault,
+        }
     }
 
     fn text(self, raw: &str) -> Result<String, Fault<'t>> {

@@ -116,7 +116,8 @@ impl<'t> Fault<'t> {
                 nearest(name, known.iter().copied()).map(|candidate| format!("did you mean `{candidate}`?"))
             }
             Kind::NotSupportedYet(_) => Some("this is reserved for a later version: remove it".to_owned()),
-            Kind::MissingField(_) | Kind::Other(_) => self.hint.clone(),
+            Kind::MissingField(name) => Some(format!("add `{name}: …`")),
+            Kind::Other(_) => self.hint.clone(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::deserializer::Reader;
 use super::fault::{Fault, NodeId, key_hint};
 use super::located::{self, Located};
 use super::tree::{Node, Tree};
-use crate::problem::{Place, Problems, Source};
+use crate::problem::{Place, Problems, Source, nearest};
 
 /// One reading of one document.
 pub(super) struct Reading<'t> {
@@ -55,8 +55,9 @@ impl<'t> Reading<'t> {
 
     /// Reports `fault` unless it only follows from an earlier one, and names the entry to take out.
     fn report(&self, fault: &Fault) -> Option<NodeId> {
+        // A key that is there with a mistake, in its value or its name, is not missing besides.
         let follows = fault.missing_field().is_some_and(|(container, name)| {
-            container.entries().iter().any(|(key, value)| is_text(key, name) && self.is_skipped(value))
+            container.entries().iter().any(|(key, value)| self.is_skipped(value) && is_like(key, name))
         });
         if !follows {
             let tree = fault.tree().unwrap_or(self.root);
@@ -109,6 +110,6 @@ impl<'t> Reading<'t> {
     }
 }
 
-fn is_text(tree: &Tree, expected: &str) -> bool {
-    matches!(&tree.node, Node::Text(text) if text == expected)
+fn is_like(tree: &Tree, expected: &str) -> bool {
+    matches!(&tree.node, Node::Text(text) if nearest(text, [expected]).is_some())
 }

@@ -86,7 +86,11 @@ impl Tree {
                 // The place is said by the problem itself.
                 let what = what.split_once(" at line ").map_or(what, |(what, _)| what);
                 let what = if what.starts_with("alias ") { ALIAS.to_owned() } else { without_names(what) };
-                problems.error(&Place::new(source, start, start + 1), format!("not valid YAML: {what}"));
+                let problem =
+                    problems.error(&Place::new(source, start, start + 1), format!("not valid YAML: {what}"));
+                if what != ALIAS {
+                    problem.hint(SYNTAX);
+                }
                 None
             }
         }
@@ -186,6 +190,10 @@ impl Tree {
         }
     }
 }
+
+/// What to look for where a file is no YAML: parsers notice later than people go wrong.
+const SYNTAX: &str = "look here and in the line above: keys that belong together begin in the same column, indented with \
+                      spaces; a colon is followed by a space; quotes and brackets are closed";
 
 /// The parser would say that the limit of what aliases bring in, which is nothing, was exceeded.
 const ALIAS: &str = "what stands here is used again by an alias: write it in both places";

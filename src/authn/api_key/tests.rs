@@ -104,7 +104,7 @@ fn what_is_wrong_with_a_key_file_is_said() {
             format!("keys:\n{}", good.replace("acme", "' acme'")),
             "2:23: this owner cannot be passed on in a header",
         ),
-        (format!("keys:\n{}", good.replace("owner", "ownr")), "2:5: `owner` is missing here"),
+        (format!("keys:\n{}", good.replace("owner", "ownr")), "2:16: unknown key `ownr`"),
     ] {
         let problems = compile(&yaml).unwrap_err();
         assert!(problems.contains(&expect.to_owned()), "{yaml}{problems:?}");

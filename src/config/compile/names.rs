@@ -41,11 +41,14 @@ impl Uses {
 
     /// Reports what was never used: mostly a misspelt name, or a guard that someone believes to be in place.
     pub(super) fn report_unused(&self, loading: &mut Loading<'_>) {
+        let hint = if loading.problems.has_errors() {
+            "use it in a route or remove it, unless a route that has a mistake uses it"
+        } else {
+            "use it in a route or remove it"
+        };
         for (names, used) in [(&self.methods, &self.used_methods), (&self.upstreams, &self.used_upstreams)] {
             for name in names.iter().filter(|name| !used.contains(name.as_str())) {
-                loading
-                    .error(name.place(), format!("no route uses `{}`", **name))
-                    .hint("use it in a route or remove it");
+                loading.error(name.place(), format!("no route uses `{}`", **name)).hint(hint);
             }
         }
     }

@@ -13,7 +13,7 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "version: 2",
             vec!["1:10: this is version 2 of the file format (this Portcullis reads version 1)"],
         ),
-        ("version: 1\n", "", vec!["1:1: `version` is missing here"]),
+        ("version: 1\n", "", vec!["1:1: `version` is missing here (add `version: …`)"]),
         (
             "tls: true }",
             "}",
@@ -27,7 +27,13 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             vec!["3:5: only one of `tls`, `redirect` and `plaintext` can be spoken on an address"],
         ),
         ("tls: true }", "redirect: https }", vec!["3:3: a listener redirects to HTTPS, and none speaks it"]),
-        ("127.0.0.1:0", "localhost:8443", vec!["3:16: invalid socket address syntax"]),
+        (
+            "127.0.0.1:0",
+            "localhost:8443",
+            vec![
+                "3:16: an IP address and a port are expected here, such as `0.0.0.0:8443`, `127.0.0.1:8443` or `[::]:8443`",
+            ],
+        ),
         (
             "tls: { certificates: [{ cert: api.crt, key: api.key }] }\n",
             "",
@@ -68,17 +74,13 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
                 "6:15: `introspection` is not supported yet (this is reserved for a later version: remove it)",
             ],
         ),
-        (
-            "realm: Tools",
-            "relm: Tools",
-            vec!["7:19: `realm` is missing here", "7:35: unknown key `relm` (did you mean `realm`?)"],
-        ),
+        ("realm: Tools", "relm: Tools", vec!["7:35: unknown key `relm` (did you mean `realm`?)"]),
         (
             "  staff:",
             "  none:",
             vec![
                 "7:3: `none` cannot be a name (`none` stands for \"no route\" in metrics, `public` for \"no authentication\" in routes)",
-                "7:3: no route uses `none` (use it in a route or remove it)",
+                "7:3: no route uses `none` (use it in a route or remove it, unless a route that has a mistake uses it)",
                 "13:22: there is no `staff` in `auth` (add it to `auth`)",
             ],
         ),
@@ -140,8 +142,8 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "auth: [partners, staff]",
             "auth: []",
             vec![
-                "6:3: no route uses `partners` (use it in a route or remove it)",
-                "7:3: no route uses `staff` (use it in a route or remove it)",
+                "6:3: no route uses `partners` (use it in a route or remove it, unless a route that has a mistake uses it)",
+                "7:3: no route uses `staff` (use it in a route or remove it, unless a route that has a mistake uses it)",
                 "11:5: `auth` is missing here (name a method of `auth`, or write `auth: public` if anyone may use this route)",
                 "13:11: at least one method must stand here; `public` says that anyone may",
             ],
@@ -150,8 +152,8 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "    auth: [partners, staff]\n",
             "",
             vec![
-                "6:3: no route uses `partners` (use it in a route or remove it)",
-                "7:3: no route uses `staff` (use it in a route or remove it)",
+                "6:3: no route uses `partners` (use it in a route or remove it, unless a route that has a mistake uses it)",
+                "7:3: no route uses `staff` (use it in a route or remove it, unless a route that has a mistake uses it)",
                 "11:5: `auth` is missing here (name a method of `auth`, or write `auth: public` if anyone may use this route)",
             ],
         ),
@@ -273,7 +275,7 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "auth:\n",
             "identity: { assertion: {} }\nauth:\n",
             vec![
-                "5:11: `headers` is missing here",
+                "5:11: `headers` is missing here (add `headers: …`)",
                 "5:13: `assertion` is not supported yet (this key is reserved for a later version: remove it)",
             ],
         ),

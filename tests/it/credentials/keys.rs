@@ -111,8 +111,8 @@ async fn a_key_file_that_others_can_read_or_write_is_warned_of() {
 #[tokio::test]
 async fn an_old_and_a_new_key_overlap_until_the_old_one_ends() {
     let upstream = Upstream::start();
-    let old = ApiKey::from_text("acme", "the old key").id("k_old").scopes(&["read"]);
-    let new = ApiKey::from_text("acme", "the new key").id("k_new").scopes(&["read"]);
+    let old = ApiKey::from_text("acme", "the-old-key").id("k_old").scopes(&["read"]);
+    let new = ApiKey::from_text("acme", "the-new-key").id("k_new").scopes(&["read"]);
     let gateway = builder(&upstream, &[&old]).start().await;
     assert_problem(&ask(&gateway, &new).await, 401, "invalid_credential");
     ask(&gateway, &old).await.assert_status(200);

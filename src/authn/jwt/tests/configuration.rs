@@ -47,8 +47,8 @@ fn what_is_refused_and_why() {
     let (bench, _signers) = bench();
     let unsupported = |name: &str| format!("3: `{name}` is not supported (supported are {ALL})");
     for (yaml, expect) in [
-        ("audience: api\n".to_owned(), vec!["1: `issuer` is missing here".to_owned()]),
-        ("issuer: https://a.example\n".to_owned(), vec!["1: `audience` is missing here".to_owned()]),
+        ("audience: api\n".to_owned(), vec!["1: `issuer` is missing here (add `issuer: …`)".to_owned()]),
+        ("issuer: https://a.example\n".to_owned(), vec!["1: `audience` is missing here (add `audience: …`)".to_owned()]),
         (
             "issuer: \"\"\naudience: api\n".to_owned(),
             vec!["1: `issuer` must not be empty (it is what the tokens have in `iss`, such as `https://id.example.com`)".to_owned()],
