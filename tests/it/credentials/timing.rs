@@ -172,6 +172,11 @@ fn leaks(samples: usize, tolerated: f64, mut measure: impl FnMut(bool) -> Durati
     shows(first) && (1..ROUNDS).all(|_| shows(round(samples, &mut measure)))
 }
 
+/// Whether a leak that is there is seen, in one of a few tries: a machine that is busy hides it for a while.
+fn is_seen(samples: usize, tolerated: f64, mut measure: impl FnMut(bool) -> Duration) -> bool {
+    (0..10).any(|_| leaks(samples, tolerated, &mut measure))
+}
+
 /// K04, CVE-2026-40263: whether there is such a user, beside users whose hashes cost little and beside those of others. What
 /// an unknown name costs where they are mixed is settled without a clock, beside the code that decides it.
 #[test]
@@ -187,9 +192,10 @@ fn a_user_who_does_not_exist_takes_as_long_as_one_who_does() {
         let leak = leaks(SAMPLES, 0.1, |exists| if exists { known(kind) } else { unknown(kind) });
         assert!(!leak, "whether a user exists shows in the time, beside users of {kind}");
     }
-    let other_cost = leaks(FEW_SAMPLES, 0.1, |exists| if exists { known("staff") } else { unknown("guest") });
+    let other_cost =
+        is_seen(FEW_SAMPLES, 0.1, |exists| if exists { known("staff") } else { unknown("guest") });
     assert!(other_cost, "an unknown user who costs what nobody costs is not seen");
-    let nothing = leaks(FEW_SAMPLES, 0.1, |exists| {
+    let nothing = is_seen(FEW_SAMPLES, 0.1, |exists| {
         if exists { known("staff") } else { decision.refuse("/staff", "x-api-key", KEY_OF_NOBODY) }
     });
     assert!(nothing, "an unknown user for whom nothing is hashed is not seen");
@@ -211,7 +217,7 @@ fn a_key_that_shares_more_with_a_real_one_takes_no_longer() {
         !leaks(SAMPLES, 0.0, |much| decision.refuse("/staff", "x-api-key", &guess(shared(much)))),
         "the time tells"
     );
-    let leaking = leaks(SAMPLES, 0.0, |much| {
+    let leaking = is_seen(SAMPLES, 0.0, |much| {
         let guess = guess(shared(much));
         let begun = Instant::now();
         let compared =
