@@ -83,6 +83,18 @@ impl Loader {
         counted.load(Ordering::Relaxed)
     }
 
+    /// Opens `connections`, sends one request on each, and returns them when all are answered.
+    pub(crate) async fn rest(&self, connections: usize) -> Vec<TlsStream<TcpStream>> {
+        let mut streams = Vec::with_capacity(connections);
+        let mut buffer = vec![0; 16 << 10];
+        for _ in 0..connections {
+            let mut stream = self.connect().await;
+            answer(&mut stream, &self.requests[0], &self.status, &mut buffer).await;
+            streams.push(stream);
+        }
+        streams
+    }
+
     async fn connect(&self) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.expect("a connection");
         let _ = stream.set_nodelay(true);
@@ -102,21 +114,26 @@ async fn one_after_the_other(
     let mut buffer = vec![0; 16 << 10];
     while Instant::now() < end {
         let at = turn.fetch_add(1, Ordering::Relaxed) % requests.len();
-        stream.write_all(&requests[at]).await.expect("a request that can be sent");
-        stream.flush().await.expect("a request that can be sent");
-        let mut filled = 0;
-        loop {
-            let count = stream.read(&mut buffer[filled..]).await.expect("an answer");
-            assert!(count > 0, "an answer before the end");
-            filled += count;
-            if is_whole(&buffer[..filled]) {
-                break;
-            }
-        }
-        let answered = buffer[..filled].starts_with(status.as_bytes());
-        assert!(answered, "{}", String::from_utf8_lossy(&buffer[..filled]));
+        answer(&mut stream, &requests[at], &status, &mut buffer).await;
         counted.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Sends `request` and reads its answer, which must have this status.
+async fn answer(stream: &mut TlsStream<TcpStream>, request: &[u8], status: &str, buffer: &mut [u8]) {
+    stream.write_all(request).await.expect("a request that can be sent");
+    stream.flush().await.expect("a request that can be sent");
+    let mut filled = 0;
+    loop {
+        let count = stream.read(&mut buffer[filled..]).await.expect("an answer");
+        assert!(count > 0, "an answer before the end");
+        filled += count;
+        if is_whole(&buffer[..filled]) {
+            break;
+        }
+    }
+    let answered = buffer[..filled].starts_with(status.as_bytes());
+    assert!(answered, "{}", String::from_utf8_lossy(&buffer[..filled]));
 }
 
 /// Whether the head and as much of a body as it announces are there.

@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench end_to_end [-- SECONDS ROUNDS]`. The gateway runs with one worker thread; loader and upstream run
 //! in this process. Rounds are interleaved, so that a machine that changes its speed changes all of them alike, and the
-//! figures are medians. Processor time is the gateway's own, user and system, from the operating system's account.
+//! figures are medians. Processor time is the gateway's own, user and system, from the operating system's account. At last it
+//! prints how much memory an idle connection takes.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -19,6 +20,9 @@ use std::time::Duration;
 use gateway::{Gateway, Material};
 use loader::Loader;
 use upstream::Upstream;
+
+/// Connections that are kept open without a request.
+const IDLE_CONNECTIONS: usize = 400;
 
 /// Connections that are kept busy.
 const CONNECTIONS: usize = 32;
@@ -51,7 +55,24 @@ fn main() {
             println!("round {} of {rounds}", round + 1);
         }
         report(&scenarios, &samples);
+        drop(gateway);
+        let bytes = idle(&material, &scenarios[0]).await;
+        println!("\nan idle TLS connection takes {:.1} KiB of the gateway's memory", bytes / 1024.0);
     });
+}
+
+/// How many bytes of a gateway's resident memory a connection takes that has had one answer and waits for the next request.
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+async fn idle(material: &Material, scenario: &loader::Scenario) -> f64 {
+    let gateway = Gateway::start(material);
+    let loader = Loader::new(gateway.address(), material, scenario).await;
+    // What is allocated once, for the first connections, does not count.
+    loader.run(CONNECTIONS, Duration::from_secs(1)).await;
+    let before = gateway.resident_bytes();
+    let open = loader.rest(IDLE_CONNECTIONS).await;
+    // The gateway gives buffers back when a connection has been still for a moment.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    gateway.resident_bytes().saturating_sub(before) as f64 / open.len() as f64
 }
 
 /// One measurement.
