@@ -52,6 +52,15 @@ impl Authenticator {
         }
     }
 
+    /// Whether the credential stays in the request.
+    pub fn forwards_credential(&self) -> bool {
+        match self {
+            Self::ApiKey(method) => method.forwards_credential(),
+            Self::Basic(method) => method.forwards_credential(),
+            Self::Jwt(method) => method.forwards_credential(),
+        }
+    }
+
     /// The kind of credential.
     pub fn kind(&self) -> identity::Method {
         match self {

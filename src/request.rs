@@ -169,11 +169,17 @@ fn check_connection_options(headers: &HeaderMap) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// What stands for a client where clients are counted: its IPv4 address, or its /64 of IPv6, all of which is one
-/// subscriber's (RFC 6177).
+/// What stands for a client where clients are counted: its IPv4 address, also where it was translated (RFC 6052), or its
+/// /64 of IPv6, all of which is one subscriber's (RFC 6177).
 pub fn network_of(client: IpAddr) -> IpAddr {
+    /// `64:ff9b::/96`, whose last 32 bits are an IPv4 address.
+    const TRANSLATED: u128 = 0x0064_ff9b << 96;
     match client.to_canonical() {
         IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) if address.to_bits() & !u128::from(u32::MAX) == TRANSLATED => {
+            let [.., a, b, c, d] = address.octets();
+            [a, b, c, d].into()
+        }
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }

@@ -116,15 +116,9 @@ type Verdict = Result<(), Reason>;
 struct Trial<'a> {
     pair: &'a Pair,
     hash: &'a StoredHash,
-    user: Exists,
+    /// Where it is remembered; nowhere when the user does not exist and the hash is a decoy.
+    verified: Option<&'a OnceLock<Fingerprint>>,
     guess: &'a Guess<'a>,
-}
-
-/// Whether the user is in the file, or only pretended to be.
-#[derive(Clone, Copy)]
-enum Exists {
-    Yes,
-    No,
 }
 
 impl Method {
@@ -226,12 +220,9 @@ impl Method {
         let Some(user) = self.users.get(pair.user()) else { return Attempt::Absent };
         self.series.cache_misses.inc();
         let fingerprint = fingerprint(pair, &user.hash);
-        let trial = Trial { pair, hash: &user.hash, user: Exists::Yes, guess };
+        let trial = Trial { pair, hash: &user.hash, verified: Some(&user.verified), guess };
         match self.verify_once(fingerprint, trial).await {
-            Ok(()) => {
-                let _ = user.verified.set(fingerprint);
-                Attempt::Verified(user.identity.clone())
-            }
+            Ok(()) => Attempt::Verified(user.identity.clone()),
             Err(reason) => Attempt::Failed(reason),
         }
     }
@@ -244,39 +235,47 @@ impl Method {
     /// Does the work of a verification that cannot succeed, which takes as long as for the user whose hash `decoy` is.
     pub async fn refuse_stranger(&self, pair: &Pair, decoy: Decoy<'_>, guess: &Guess<'_>) -> Reason {
         let fingerprint = fingerprint(pair, decoy.hash);
-        let trial = Trial { pair, hash: decoy.hash, user: Exists::No, guess };
+        let trial = Trial { pair, hash: decoy.hash, verified: None, guess };
         self.verify_once(fingerprint, trial).await.err().unwrap_or(Reason::BadPassword)
     }
 
     /// Verifies, or waits for the outcome when the same pair is being verified for another request. However many ask, it
     /// is one guess.
     async fn verify_once(&self, fingerprint: Fingerprint, trial: Trial<'_>) -> Verdict {
-        let Trial { pair, hash, user, guess } = trial;
+        let Trial { pair, hash, verified, guess } = trial;
         let (announce, mut outcome) = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(outcome) = under_way.get(&fingerprint) {
                 (None, outcome.clone())
+            } else if verified.is_some_and(|verified| verified.get() == Some(&fingerprint)) {
+                // Another request was faster, and is not under way any more.
+                return Ok(());
             } else {
-                guess.take().map_err(|_too_many| Reason::TooManyAttempts)?;
+                let taken = guess.take().map_err(|_too_many| Reason::TooManyAttempts)?;
                 let (announce, outcome) = watch::channel(None);
                 under_way.insert(fingerprint, outcome.clone());
-                (Some(announce), outcome)
+                (Some((announce, taken)), outcome)
             }
         };
-        if let Some(announce) = announce {
+        if let Some((announce, taken)) = announce {
             // Taken out again even when this request is dropped half way, or others would wait for nobody.
             let _entry = UnderWay { method: self, fingerprint };
             let password = Zeroizing::new(pair.expose_password().to_owned());
-            let verdict = match (self.pool.verify(hash.clone(), password).await, user) {
-                (Ok(true), Exists::Yes) => Ok(()),
+            let verdict = match (self.pool.verify(hash.clone(), password).await, verified) {
+                (Ok(true), Some(verified)) => {
+                    let _ = verified.set(fingerprint);
+                    taken.was_right();
+                    Ok(())
+                }
                 // Even if the password happens to fit the decoy, the user does not exist.
-                (Ok(_), Exists::Yes | Exists::No) => Err(Reason::BadPassword),
+                (Ok(_), _) => {
+                    taken.was_wrong();
+                    Err(Reason::BadPassword)
+                }
+                // It stays counted: otherwise whoever keeps the pool busy could guess for nothing at a pair that is
+                // remembered, which needs no pool.
                 (Err(_), _) => Err(Reason::Overloaded),
             };
-            match verdict {
-                Err(Reason::BadPassword) => guess.keep(),
-                Ok(()) | Err(_) => guess.give_back(),
-            }
             announce.send_replace(Some(verdict));
             return verdict;
         }

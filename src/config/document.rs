@@ -234,9 +234,11 @@ impl Default for LimitsEntry {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FailedAttemptsEntry {
-    /// Wrong passwords and keys from one client: an IPv4 address or a /64 of IPv6. Fifty times as many forged tokens.
+    /// Wrong passwords, and wrong keys of less than 32 characters, from one client: an IPv4 address or a /64 of IPv6. Of
+    /// forged tokens and longer keys, which cannot be guessed, fifty times as many.
     pub source: Quota,
-    /// Wrong passwords for one user name, from everywhere. When they are used up, each further client has one attempt.
+    /// Wrong passwords for one user name, from everywhere. When they are used up, each further client has one attempt in
+    /// the time that all of them take to be forgotten.
     pub principal: Quota,
 }
 

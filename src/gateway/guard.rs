@@ -11,6 +11,7 @@ use http::HeaderValue;
 
 use super::refusal::{Refusal, Told, Unauthenticated, told};
 use super::requirement::{Methods, Missing, Requirement};
+use crate::authn::api_key::format;
 use crate::authn::credential::{self, Accepted, Found, Location};
 use crate::authn::guessing::{Kind, Limiter, TooMany};
 use crate::authn::identity::Method;
@@ -137,7 +138,8 @@ impl Guard {
         match credential::find(request, self.accepted) {
             Found::Absent => Err(self.rejected(Reason::NoCredential, Sent::Nothing, None)),
             Found::ApiKey(key, location) => {
-                let guess = limiter.guess(Kind::Key, request.client(), key.expose().as_bytes());
+                let kind = if format::is_short(key.expose()) { Kind::Key } else { Kind::Token };
+                let guess = limiter.guess(kind, request.client(), key.expose().as_bytes());
                 self.identify_key(&key, location, now, &guess)
             }
             Found::Basic(pair) => {

@@ -5,7 +5,7 @@
 //! a pure function of the request and the admission; the proxy calls it again for each attempt on a fresh copy.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -281,16 +281,25 @@ pub(super) fn client_address(request: &RequestHeader, peer: IpAddr, trusted: &[I
         return peer;
     }
     let mut client = peer;
-    let values = request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let addresses: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-    for address in addresses.into_iter().rev() {
-        let Ok(address) = address.parse::<IpAddr>() else { break };
+    let lines = request.headers.get_all("x-forwarded-for").iter().rev();
+    for address in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        // Whoever stands left of something that cannot be read was not seen by anybody who is trusted.
+        let Some(address) = std::str::from_utf8(address).ok().and_then(|text| read_address(text.trim()))
+        else {
+            break;
+        };
         client = address.to_canonical();
         if !is_trusted(client, trusted) {
             break;
         }
     }
     client
+}
+
+/// An address, with or without a port: some proxies write it.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(with_port)
 }
 
 /// Whether forwarding fields from `peer` are believed.

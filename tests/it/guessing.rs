@@ -38,7 +38,7 @@ struct Stand {
     issuer: Issuer,
     /// A key that somebody brought along, short enough to be guessed.
     short: ApiKey,
-    /// A key of our own form.
+    /// A key as `portcullis keys new` makes it.
     long: ApiKey,
     expired: ApiKey,
 }
@@ -200,19 +200,19 @@ async fn guesses_from_elsewhere_lock_nobody_out() {
     assert!(metrics.count("portcullis_failed_attempts_tracked", &[]) > 6);
 }
 
-/// Neighbours behind one address are told apart by who has signed in from there.
+/// Neighbours behind one address are told apart by who has signed in from there, and nothing can be guessed from a long key.
 #[tokio::test]
-async fn a_neighbour_who_guesses_locks_nobody_out_who_signed_in_before() {
+async fn a_neighbour_who_guesses_at_others_locks_nobody_out_who_signed_in_before() {
     let stand = Stand::start("20/h", "20/h").await;
     assert_eq!(stand.password(2, "alice", RIGHT).await.status, 200);
-    assert_eq!(stand.key(2, "letmein").await.status, 200);
     assert_eq!(stand.guess(2, "mallory").await, 20);
+    assert_eq!(stand.password(2, "alice", RIGHT).await.status, 200);
+    assert_too_many(&stand.password(2, "bob", RIGHT).await);
     for wrong in 0..20 {
         assert_problem(&stand.key(2, &format!("guess{wrong}")).await, 401, "invalid_credential");
     }
     assert_too_many(&stand.key(2, "guess").await);
-    assert_eq!(stand.password(2, "alice", RIGHT).await.status, 200);
-    assert_eq!(stand.key(2, "letmein").await.status, 200);
+    assert_eq!(stand.key(2, stand.long.header().1).await.status, 200);
     assert_eq!(
         stand.gateway.metrics().await.count("portcullis_failed_attempts_limited", &[("by", "source")]),
         2
@@ -263,7 +263,7 @@ async fn one_right_password_is_one_attempt_however_often_it_comes() {
     assert_eq!(stand.guess(2, "alice").await, 5, "and it was given back");
 }
 
-/// Keys that were brought along may be as short as passwords; those of our own form are too long to be guessed.
+/// Keys that were brought along may be as short as passwords; others are too long to be guessed.
 #[tokio::test]
 async fn short_keys_cannot_be_guessed() {
     let stand = Stand::start("20/h", "20/h").await;
@@ -272,12 +272,23 @@ async fn short_keys_cannot_be_guessed() {
     }
     assert_too_many(&stand.key(2, "guess").await);
     assert_too_many(&stand.key(2, stand.short.header().1).await);
-    let unknown = own_form("nobody");
-    assert_too_many(&stand.key(2, unknown.header().1).await);
     stand.upstream.assert_nothing();
     assert_eq!(stand.key(2, stand.long.header().1).await.status, 200, "it cannot be locked out");
     assert_eq!(stand.key(3, stand.short.header().1).await.status, 200, "from another address");
     assert_eq!(stand.password(2, "alice", RIGHT).await.status, 200, "passwords are counted for themselves");
+}
+
+/// A long key is looked up in no time, and whoever makes up many of them is told to stop all the same.
+#[tokio::test]
+async fn long_keys_that_are_wrong_are_answered_and_right_ones_pass() {
+    let stand = Stand::start("1/h", "1/h").await;
+    let unknown = own_form("nobody");
+    for _ in 0..50 {
+        assert_problem(&stand.key(2, unknown.header().1).await, 401, "invalid_credential");
+    }
+    assert_too_many(&stand.key(2, unknown.header().1).await);
+    stand.upstream.assert_nothing();
+    assert_eq!(stand.key(2, stand.long.header().1).await.status, 200, "it cannot be locked out");
 }
 
 /// A signature takes long to verify, and fifty of them take less than one password.

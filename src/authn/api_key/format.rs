@@ -62,14 +62,17 @@ pub fn generate() -> Result<NewKey, NoRandomness> {
     Ok(NewKey { id, key, sha256 })
 }
 
-/// Whether `key` says that it is ours. If it is and its checksum is right, it has 32 random bytes.
-pub fn claims_to_be_ours(key: &str) -> bool {
-    key.starts_with(PREFIX)
+/// How many characters a key has at least that is taken for one that nobody can guess: 128 bits as hexadecimal digits.
+const LONG: usize = 32;
+
+/// Whether `key` is so short that it may be one that people think of. Those that Portcullis makes are not.
+pub fn is_short(key: &str) -> bool {
+    key.len() < LONG
 }
 
 /// Tells what `key` looks like; whether it is known is another question.
 pub fn check(key: &str) -> Shape {
-    if !claims_to_be_ours(key) {
+    if !key.starts_with(PREFIX) {
         return Shape::Foreign;
     }
     match key.len().checked_sub(CHECKSUM_LENGTH).and_then(|at| key.split_at_checked(at)) {

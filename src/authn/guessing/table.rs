@@ -67,15 +67,18 @@ impl Table {
         }
     }
 
-    /// Sets the time of `key` to `until`, unless it is that already but for `tolerance`.
-    pub(super) fn note(&self, key: u64, until: u64, tolerance: u64) {
-        let mut set = self.set(key);
-        if let Some(place) = set.iter_mut().find(|place| place.key == key) {
-            if place.until.saturating_add(tolerance) < until {
-                place.until = until;
-            }
-        } else if let Some(place) = set.iter_mut().min_by_key(|place| place.until) {
-            *place = Place { key, until };
+    /// The time of `key` among those that share `place`.
+    pub(super) fn get_in(&self, place: u64, key: u64) -> Option<u64> {
+        self.set(place).iter().find(|place| place.key == key).map(|place| place.until)
+    }
+
+    /// Sets the time of `key` to `until`, among those that share `place`.
+    pub(super) fn note(&self, place: u64, key: u64, until: u64) {
+        let mut set = self.set(place);
+        let at = set.iter().position(|place| place.key == key);
+        let oldest = || set.iter().enumerate().min_by_key(|(_, place)| place.until).map(|(at, _)| at);
+        if let Some(at) = at.or_else(oldest) {
+            set[at] = Place { key, until };
         }
     }
 
@@ -146,12 +149,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_again_soon_is_not_written() {
+    fn what_shares_a_place_pushes_out_only_itself() {
         let table = Table::new(64);
-        table.note(7, 1_000, 60);
-        table.note(7, 1_050, 60);
-        assert_eq!(table.get(7), Some(1_000));
-        table.note(7, 1_061, 60);
-        assert_eq!(table.get(7), Some(1_061));
+        table.note(1 << 16, 7, 1_000);
+        for key in 100..200 {
+            table.note(2 << 16, key, key);
+        }
+        assert_eq!(table.get_in(1 << 16, 7), Some(1_000));
+        assert_eq!(table.get_in(2 << 16, 199), Some(199));
+        assert_eq!(table.get_in(2 << 16, 191), None);
+        table.note(1 << 16, 7, 2_000);
+        assert_eq!(table.get_in(1 << 16, 7), Some(2_000));
     }
 }

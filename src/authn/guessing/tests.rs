@@ -1,5 +1,6 @@
 //! Guesses as rows: who tries to be whom, when, and whether they are heard.
 
+use super::guess::KNOWN_FOR;
 use super::*;
 use crate::units::Quota;
 
@@ -21,24 +22,20 @@ fn address(text: &str) -> IpAddr {
 fn exhaust(limiter: &Limiter, kind: Kind, source: &str, user: &str, now: u64) -> (u32, u32) {
     for made in 0..100_000 {
         let guess = limiter.guess(kind, address(source), user.as_bytes());
-        let taken = guess.check_at(now).and_then(|()| guess.take_at(now));
-        if let Err(TooMany { retry_after }) = taken {
-            return (made, retry_after);
+        match guess.check_at(now).and_then(|_standing| guess.take_at(now)) {
+            Ok(taken) => taken.was_wrong_at(now),
+            Err(TooMany { retry_after }) => return (made, retry_after),
         }
-        guess.keep_at(now);
     }
     panic!("nothing is refused");
 }
 
 fn is_heard(limiter: &Limiter, source: &str, user: &str, now: u64) -> bool {
     let guess = limiter.guess(Kind::Password, address(source), user.as_bytes());
-    let checked = guess.check_at(now);
-    let taken = guess.take_at(now);
-    assert_eq!(checked.is_ok(), taken.is_ok(), "both ways to ask agree");
-    if taken.is_ok() {
-        guess.give_back();
-    }
-    checked.is_ok()
+    let checked = guess.check_at(now).is_ok();
+    let taken = guess.take_at(now).map(Taken::was_right);
+    assert_eq!(checked, taken.is_ok(), "both ways to ask agree");
+    checked
 }
 
 #[test]
@@ -67,6 +64,18 @@ fn a_network_of_ipv6_is_one_source_and_mapped_addresses_are_ipv4() {
     assert!(is_heard(&limiter, "2001:db8:0:1::1", "alice", 0));
     exhaust(&limiter, Kind::Password, "192.0.2.1", "alice", 0);
     assert!(!is_heard(&limiter, "::ffff:192.0.2.1", "alice", 0));
+    assert!(!is_heard(&limiter, "64:ff9b::192.0.2.1", "alice", 0), "and so are translated ones");
+    assert!(is_heard(&limiter, "64:ff9b::192.0.2.2", "alice", 0));
+}
+
+#[test]
+fn a_site_of_ipv6_has_no_more_than_a_few_sources_worth() {
+    let limiter = limiter("20/m", "unlimited");
+    let made: u32 = (0..100)
+        .map(|network| exhaust(&limiter, Kind::Password, &format!("2001:db8:1:{network:x}::1"), "alice", 0).0)
+        .sum();
+    assert_eq!(made, 20 * 16);
+    assert!(is_heard(&limiter, "2001:db8:2::1", "alice", 0));
 }
 
 #[test]
@@ -84,6 +93,29 @@ fn a_source_that_signed_in_is_heard_when_its_neighbours_are_not() {
 }
 
 #[test]
+fn a_known_source_may_not_guess_either_whatever_the_policy_says_of_principals() {
+    let limiter = limiter("20/m", "unlimited");
+    limiter.guess(Kind::Password, address("192.0.2.1"), b"alice").succeeded();
+    assert_eq!(exhaust(&limiter, Kind::Password, "192.0.2.1", "alice", 0), (20, 3));
+}
+
+#[test]
+fn what_was_taken_is_what_is_given_back() {
+    let limiter = limiter("3/h", "3/h");
+    for _ in 0..10 {
+        let guess = limiter.guess(Kind::Password, address("192.0.2.1"), b"alice");
+        let (one, other) = (guess.take_at(0).unwrap(), guess.take_at(0).unwrap());
+        one.was_right();
+        // What is known by now was not when the other one began.
+        guess.succeeded();
+        other.was_right();
+    }
+    let state = limiter.state();
+    assert_eq!(state, State::default());
+    assert_eq!(exhaust(&limiter, Kind::Password, "192.0.2.1", "bob", 0).0, 3);
+}
+
+#[test]
 fn guesses_of_others_lock_nobody_out_and_gain_each_of_them_one_attempt() {
     let limiter = limiter("unlimited", "20/m");
     assert_eq!(exhaust(&limiter, Kind::Password, "192.0.2.1", "alice", 0).0, 20);
@@ -93,6 +125,12 @@ fn guesses_of_others_lock_nobody_out_and_gain_each_of_them_one_attempt() {
         assert_eq!(exhaust(&limiter, Kind::Password, &source, "alice", 0), (1, 3), "{source}");
         assert!(is_heard(&limiter, &source, "bob", 0), "{source} may still be somebody else");
     }
+    // A minute is what a full bucket takes to run empty, and others keep this one full.
+    for second in 1..60 {
+        exhaust(&limiter, Kind::Password, "198.51.100.1", "alice", second * SECOND);
+        let made = exhaust(&limiter, Kind::Password, "192.0.2.7", "alice", second * SECOND).0;
+        assert!(made == 0 || second >= 57, "another one after {second} s");
+    }
     limiter.guess(Kind::Password, address("192.0.2.200"), b"alice").succeeded();
     assert_eq!(exhaust(&limiter, Kind::Password, "192.0.2.200", "alice", 0).0, 20, "a known one may err");
 }
@@ -101,9 +139,7 @@ fn guesses_of_others_lock_nobody_out_and_gain_each_of_them_one_attempt() {
 fn what_was_right_is_given_back() {
     let limiter = limiter("20/m", "20/m");
     for _ in 0..1_000 {
-        let guess = limiter.guess(Kind::Password, address("192.0.2.1"), b"alice");
-        guess.take_at(0).unwrap();
-        guess.give_back();
+        limiter.guess(Kind::Password, address("192.0.2.1"), b"alice").take_at(0).unwrap().was_right();
     }
     assert_eq!(limiter.state(), State::default());
     assert_eq!(exhaust(&limiter, Kind::Password, "192.0.2.1", "alice", 0).0, 20);
@@ -129,8 +165,7 @@ fn without_quotas_nothing_is_refused() {
     let limiter = limiter("unlimited", "unlimited");
     for _ in 0..10_000 {
         let guess = limiter.guess(Kind::Password, address("192.0.2.1"), b"alice");
-        guess.take_at(0).unwrap();
-        guess.keep_at(0);
+        guess.take_at(0).unwrap().was_wrong_at(0);
         guess.failed();
     }
     assert_eq!(limiter.state(), State::default());
@@ -141,8 +176,7 @@ fn the_state_counts_who_has_to_wait() {
     let limiter = limiter("3/h", "2/h");
     let guess = |source: &str, user: &str| {
         let guess = limiter.guess(Kind::Password, address(source), user.as_bytes());
-        guess.take().unwrap();
-        guess.keep();
+        guess.take().unwrap().was_wrong();
     };
     guess("192.0.2.1", "alice");
     assert_eq!(limiter.state(), State { tracked: 3, sources: 0, principals: 0 });
@@ -156,7 +190,8 @@ fn many_sources_do_not_make_it_larger_and_win_nobody_a_fresh_start() {
     let limiter = limiter("20/m", "unlimited");
     exhaust(&limiter, Kind::Password, "192.0.2.1", "alice", 0);
     for host in 0..5_000_u32 {
-        limiter.guess(Kind::Password, IpAddr::from(host.to_be_bytes()), b"bob").take_at(0).unwrap();
+        let guess = limiter.guess(Kind::Password, IpAddr::from(host.to_be_bytes()), b"bob");
+        guess.take_at(0).unwrap().was_wrong_at(0);
     }
     assert!(!is_heard(&limiter, "192.0.2.1", "alice", 0));
     let mut places = 0;

@@ -3,12 +3,13 @@
 use super::{Guard, Known, Rejected, Sent};
 use crate::authn::api_key::format;
 use crate::authn::credential::{Key, Location, Pair, Token};
-use crate::authn::guessing::{Guess, TooMany};
+use crate::authn::guessing::{Guess, Standing};
+use crate::authn::identity::Method;
 use crate::authn::{Attempt, Authenticator, Reason, basic};
 
 impl Guard {
-    /// A key of our own form is too long to be guessed, so it is always looked up, and one that is right always passes:
-    /// whoever fails beside it cannot lock it out. Keys from elsewhere may be short, so failures before count.
+    /// A long key cannot be guessed, so it is always looked up, and one that is right always passes: whoever fails beside
+    /// it cannot lock it out. For short ones failures before count, and for all of them failures are answered.
     pub(super) fn identify_key(
         &self,
         key: &Key<'_>,
@@ -16,11 +17,10 @@ impl Guard {
         now: u64,
         guess: &Guess<'_>,
     ) -> Result<Known, Rejected> {
-        let ours = format::claims_to_be_ours(key.expose());
-        let only = self.only(|method| matches!(method, Authenticator::ApiKey(_)));
-        let sent = Sent::Other(Some(location));
-        if !ours {
-            guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        let sent = Sent::Other(self.strip(location, Method::ApiKey));
+        let refuse = |too_many| self.too_many(too_many, sent, self.only(Method::ApiKey));
+        if format::is_short(key.expose()) {
+            guess.check().map_err(refuse)?;
         }
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::ApiKey(method) = authenticator else { continue };
@@ -30,25 +30,20 @@ impl Guard {
                 Attempt::Failed(reason) => {
                     return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
                 }
-                Attempt::Verified(identity) => {
-                    if !ours {
-                        guess.succeeded();
-                    }
-                    return Ok(Known { identity, strip, method: at });
-                }
+                Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        guess.check().map_err(refuse)?;
         guess.failed();
-        Err(self.rejected(Reason::UnknownKey, sent, only))
+        Err(self.rejected(Reason::UnknownKey, sent, self.only(Method::ApiKey)))
     }
 
     /// Failures before count even for a pair that is remembered: otherwise whoever has to wait would learn from the
     /// answer whether a guess was right.
     pub(super) async fn identify_user(&self, pair: &Pair, guess: &Guess<'_>) -> Result<Known, Rejected> {
-        let only = self.only(|method| matches!(method, Authenticator::Basic(_)));
-        let sent = Sent::Other(Some(Location::Authorization));
-        guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        let only = self.only(Method::Basic);
+        let sent = Sent::Other(self.strip(Location::Authorization, Method::Basic));
+        let standing = guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
         let mut stand_in: Option<(&basic::Method, basic::Decoy<'_>)> = None;
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Basic(method) = authenticator else { continue };
@@ -70,7 +65,9 @@ impl Guard {
                     return Err(self.wrong(reason, guess, Sent::Other(strip), Some(at)));
                 }
                 Attempt::Verified(identity) => {
-                    guess.succeeded();
+                    if standing == Standing::Stranger {
+                        guess.succeeded();
+                    }
                     return Ok(Known { identity, strip, method: at });
                 }
             }
@@ -89,7 +86,6 @@ impl Guard {
         now: u64,
         guess: &Guess<'_>,
     ) -> Result<Known, Rejected> {
-        let only = self.only(|method| matches!(method, Authenticator::Jwt(_)));
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Jwt(method) = authenticator else { continue };
             let strip = (!method.forwards_credential()).then_some(Location::Authorization);
@@ -114,24 +110,35 @@ impl Guard {
                 Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        Err(self.rejected(Reason::WrongIssuer, Sent::Token(Some(Location::Authorization)), only))
+        let sent = Sent::Token(self.strip(Location::Authorization, Method::Jwt));
+        Err(self.rejected(Reason::WrongIssuer, sent, self.only(Method::Jwt)))
     }
 
     /// Refuses a pair; when others at the same time took the last attempts, it says how long that takes.
     fn wrong(&self, reason: Reason, guess: &Guess<'_>, sent: Sent, method: Option<usize>) -> Rejected {
         match guess.check() {
             Err(too_many) if reason == Reason::TooManyAttempts => self.too_many(too_many, sent, method),
-            Ok(()) | Err(TooMany { .. }) => self.rejected(reason, sent, method),
+            Ok(_) | Err(_) => self.rejected(reason, sent, method),
         }
     }
 
-    /// The place of the authenticator that `fits`, when there is only one.
-    fn only(&self, fits: impl Fn(&Authenticator) -> bool) -> Option<usize> {
-        let mut fitting =
-            self.authenticators.iter().enumerate().filter(|(_, authenticator)| fits(authenticator));
+    /// The place of the authenticator of this kind, when there is only one.
+    fn only(&self, kind: Method) -> Option<usize> {
+        let mut fitting = self.of_kind(kind);
         match (fitting.next(), fitting.next()) {
             (Some((at, _)), None) => Some(at),
             (Some(_) | None, _) => None,
         }
+    }
+
+    /// What is removed when nobody knows the credential and the request passes all the same: nothing, if one of those who
+    /// might have known it would have left it.
+    fn strip(&self, location: Location, kind: Method) -> Option<Location> {
+        let mut fitting = self.of_kind(kind);
+        fitting.all(|(_, authenticator)| !authenticator.forwards_credential()).then_some(location)
+    }
+
+    fn of_kind(&self, kind: Method) -> impl Iterator<Item = (usize, &Authenticator)> {
+        self.authenticators.iter().enumerate().filter(move |(_, authenticator)| authenticator.kind() == kind)
     }
 }
