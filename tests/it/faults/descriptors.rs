@@ -9,7 +9,7 @@ use crate::harness::problem::assert_problem;
 use crate::harness::upstream::Upstream;
 
 const POLICY: &str = r#"
-    limits: { header_timeout: 60s, idle_timeout: 60s }
+    limits: { handshake_timeout: 60s, idle_timeout: 60s }
     upstreams: { app: "{upstream}", other: "{other}" }
     routes:
       - { name: app, match: { path: /app }, auth: public, upstream: app }
