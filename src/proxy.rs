@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod descriptors;
 mod downstream;
 mod drain;
 mod echo;
@@ -134,6 +135,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
     let (hashing, worker) = HashingPool::new();
     let configuration = load(&options.path, &clock, &metrics, &hashing)?;
+    descriptors::allow_many(configuration.gateway.limits.connections);
     let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
     let writer = start_threads(&access_log, &worker, options.threads)?;

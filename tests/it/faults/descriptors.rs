@@ -16,6 +16,31 @@ const POLICY: &str = r#"
       - { name: other, match: { path: /other }, auth: public, upstream: other }
 "#;
 
+/// A low soft limit is the shell's habit and not the operator's wish; a low hard one is pointed out.
+#[tokio::test]
+async fn the_soft_limit_is_raised_to_the_hard_one() {
+    let upstream = Upstream::start();
+    for (shell, raised) in
+        [(r#"ulimit -S -n 64; exec "$0" "$@""#, true), (r#"ulimit -n 300; exec "$0" "$@""#, false)]
+    {
+        let gateway = Gateway::builder(POLICY)
+            .with("upstream", upstream.url())
+            .with("other", upstream.url())
+            .shell(shell)
+            .start()
+            .await;
+        let mut open = Vec::new();
+        for _ in 0..100 {
+            let mut connection = gateway.https().connect().await;
+            connection.get("/app").await.assert_status(200);
+            open.push(connection);
+        }
+        let log = gateway.log();
+        let warned = log.iter().any(|line| line.level == "warn" && line.message.starts_with("300 files"));
+        assert_eq!(warned, !raised, "{log:?}");
+    }
+}
+
 #[tokio::test]
 async fn files_run_out_and_come_back() {
     let (upstream, other) = (Upstream::start(), Upstream::start());
