@@ -69,7 +69,7 @@ impl Material {
     /// A policy with a route for each kind of credential and `others` more beside them.
     fn gateway(&self, others: usize) -> (Configuration, HashingPool) {
         let mut text = String::from(
-            "version: 1\nlisten: [{ address: \"127.0.0.1:0\", plaintext: true }]\nupstreams: { api: builtin:echo }\nauth:\n  partners: { api_key: { keys: keys.yaml } }\n  staff: { basic: { users: users, realm: x, scopes: [orders:read] } }\n",
+            "version: 1\nlisten: [{ address: \"127.0.0.1:0\", plaintext: true }]\nlimits: { failed_attempts: { source: unlimited, principal: unlimited } }\nupstreams: { api: builtin:echo }\nauth:\n  partners: { api_key: { keys: keys.yaml } }\n  staff: { basic: { users: users, realm: x, scopes: [orders:read] } }\n",
         );
         for (algorithm, _) in &self.signing {
             let key = if *algorithm == Algorithm::HS256 {
@@ -89,9 +89,10 @@ impl Material {
         let names =
             names.into_iter().chain(self.signing.iter().map(|(algorithm, _)| format!("{algorithm:?}")));
         for name in names {
+            let path = name.to_lowercase();
             let _ = writeln!(
                 text,
-                "  - {{ name: {name}, match: {{ path: /{name}/orders/** }}, auth: {name}, allow: {{ GET: {{ scopes: [orders:read] }} }}, upstream: api }}"
+                "  - {{ name: {name}, match: {{ path: /{path}/orders/** }}, auth: {name}, allow: {{ GET: {{ scopes: [orders:read] }} }}, upstream: api }}"
             );
         }
         for at in 0..others {
@@ -172,7 +173,7 @@ fn remembered(criterion: &mut Criterion) {
     ];
     for (algorithm, _) in &material.signing {
         let bearer = format!("Bearer {}", material.token(*algorithm, 1));
-        let target = format!("/{algorithm:?}/orders/42");
+        let target = format!("/{algorithm:?}/orders/42").to_lowercase();
         cases.push((format!("jwt_{algorithm:?}"), target, headers(&[("authorization", &bearer)])));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -200,7 +201,7 @@ fn verified(criterion: &mut Criterion) {
     let connection = connection();
     let mut group = criterion.benchmark_group("verified");
     for (algorithm, _) in &material.signing {
-        let target = format!("/{algorithm:?}/orders/42");
+        let target = format!("/{algorithm:?}/orders/42").to_lowercase();
         let mut number = 0;
         group.bench_function(format!("jwt_{algorithm:?}"), |bencher| {
             bencher.iter_batched(
@@ -228,7 +229,7 @@ fn refused(criterion: &mut Criterion) {
         ("no_route", "/nowhere", headers(&[])),
         ("no_credential", "/partners/orders/42", headers(&[])),
         ("unknown_key", "/partners/orders/42", headers(&[("x-api-key", "sk_live_wrong")])),
-        ("bad_signature_RS256", "/RS256/orders/42", headers(&[("authorization", &forged)])),
+        ("bad_signature_RS256", "/rs256/orders/42", headers(&[("authorization", &forged)])),
     ];
     let mut group = criterion.benchmark_group("refused");
     for (name, target, headers) in &cases {

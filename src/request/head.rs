@@ -101,6 +101,7 @@ struct Fields<'a> {
     host: Option<&'a [u8]>,
     content_length: Option<u64>,
     chunked: bool,
+    upgrades: usize,
     upgrade_to_websocket: bool,
     connection_upgrade: bool,
 }
@@ -231,6 +232,7 @@ impl<'a> Fields<'a> {
                 return Err(Malformed::Host);
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrades += 1;
                 self.upgrade_to_websocket |= value.eq_ignore_ascii_case(b"websocket");
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
@@ -256,7 +258,8 @@ impl<'a> Fields<'a> {
     }
 
     fn body(&self, line: &RequestLine<'_>) -> Result<Body, Malformed> {
-        let upgrade = self.upgrade_to_websocket && self.connection_upgrade;
+        // Which one of several an upstream would choose is not known, so they are none.
+        let upgrade = self.upgrades == 1 && self.upgrade_to_websocket && self.connection_upgrade;
         match (self.chunked, self.content_length) {
             (true, Some(_)) => Err(Malformed::ContentLength),
             (true, None) if line.version == Version::Http10 => Err(Malformed::TransferEncoding),

@@ -79,11 +79,12 @@ impl<'a> Guess<'a> {
 
     pub(super) fn check_at(&self, now: u64) -> Result<Standing, TooMany> {
         let failures = self.failures();
-        let of_pair = self.pace_of_pair().and_then(|pace| Some((pace, failures.get(self.pair())?)));
+        let pair = self.pair();
+        let of_pair = self.pace_of_pair().and_then(|pace| Some((pace, failures.get(pair)?)));
         if let Some((pace, until)) = of_pair {
             TooMany::unless(pace.wait(pace.each, until, now))?;
         }
-        let known = self.known_until();
+        let known = self.known_until(pair);
         if known > now {
             let noted_lately = known > now + KNOWN_FOR - NOTED_FOR;
             return Ok(if noted_lately { Standing::Known } else { Standing::Stranger });
@@ -104,7 +105,8 @@ impl<'a> Guess<'a> {
     pub(super) fn take_at(&self, now: u64) -> Result<Taken<'a>, TooMany> {
         let mut taken = Taken { guess: *self, of_source: None, of_pair: None };
         let failures = self.failures();
-        let known = self.known_until() > now;
+        let pair = self.pair();
+        let known = self.known_until(pair) > now;
         // Whoever is known to a user is not held back by neighbours, and does not use up what is theirs.
         if let Some(pace) = self.limiter.source.filter(|_| !known) {
             let mut before: Option<(u64, u64)> = None;
@@ -120,7 +122,7 @@ impl<'a> Guess<'a> {
             taken.of_source = Some(pace);
         }
         let Some(pace) = self.pace_of_pair() else { return Ok(taken) };
-        match failures.take(self.pair(), pace.each, pace.most, now) {
+        match failures.take(pair, pace.each, pace.most, now) {
             Ok(before) => {
                 taken.of_pair = Some(pace);
                 if before > now
@@ -165,11 +167,11 @@ impl<'a> Guess<'a> {
     }
 
     /// Until when this source is known to this user. Each wrong key is another one, so only users have such a memory.
-    fn known_until(&self) -> u64 {
+    fn known_until(&self, pair: u64) -> u64 {
         if self.kind != Kind::Password {
             return 0;
         }
-        self.limiter.memory.known.get_in(self.principal(), self.pair()).unwrap_or_default()
+        self.limiter.memory.known.get_in(self.principal(), pair).unwrap_or_default()
     }
 
     /// Whether a user name has not failed too often, from wherever.
@@ -205,7 +207,7 @@ impl Taken<'_> {
         let Self { guess, .. } = self;
         let (Some(pace), Kind::Password) = (guess.limiter.principal, guess.kind) else { return };
         guess.failures().charge(guess.principal(), pace.each, pace.most, now);
-        if guess.check_principal(now).is_err() && guess.known_until() <= now {
+        if guess.check_principal(now).is_err() && guess.known_until(guess.pair()) <= now {
             // It was the one attempt of this source.
             guess.failures().charge(guess.pair(), pace.most, pace.most, now);
         }

@@ -29,7 +29,8 @@ pub fn run(input: &[u8]) {
     let first = path.split('/').nth(1).unwrap_or_default();
     let host = headers.get(header::HOST).expect("a host").to_str().expect("text").to_ascii_lowercase();
     let route = &*admission.route().name;
-    let at_both = host.starts_with("both.example.com");
+    let name = host.split(':').next().unwrap_or_default();
+    let at_both = name.strip_suffix('.').unwrap_or(name) == "both.example.com";
     match route {
         "open" => assert!(
             !at_both && unescape(first) == "open" && method == "GET" && admission.identity().is_none()

@@ -21,6 +21,10 @@ fn halves() -> Vec<(&'static str, String)> {
             head("POST", "1.1", "Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n",
         ),
         ("two protocols", head("GET", "1.1", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n")),
+        (
+            "two protocols in two fields",
+            head("GET", "1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n"),
+        ),
         ("an older version", head("GET", "1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n")),
     ]
 }
