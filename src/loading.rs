@@ -61,6 +61,8 @@ impl<'a> Loading<'a> {
             self.problems.error_without_place(format!("`{}` is not UTF-8 text", path.display()));
             return None;
         };
+        // Some editors begin a file with a byte order mark, which means nothing in UTF-8 (RFC 3629 §6).
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let options = yaml::Options { environment: self.environment, reserved: self.reserved };
         yaml::read(path, text, &options, &mut self.problems)
     }

@@ -80,7 +80,10 @@ impl Place {
         let start = (self.start as usize).min(text.len());
         let end = (self.end as usize).min(text.len());
         let line_end = text[start..end].iter().position(|byte| *byte == b'\n').map_or(end, |at| start + at);
-        start..line_end.max(start)
+        // Whoever counted the bytes may have counted others: half of a character cannot be pointed at.
+        let whole = |at: usize| (0..=at).rev().find(|at| self.source.masked.is_char_boundary(*at));
+        let start = whole(start).unwrap_or_default();
+        start..whole(line_end).unwrap_or_default().max(start)
     }
 }
 

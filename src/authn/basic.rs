@@ -218,7 +218,6 @@ impl Method {
     /// without any work: the caller owes [`Method::refuse_stranger`] when no other method knows the user either.
     pub async fn attempt(&self, pair: &Pair, guess: &Guess<'_>) -> Attempt {
         let Some(user) = self.users.get(pair.user()) else { return Attempt::Absent };
-        self.series.cache_misses.inc();
         let fingerprint = fingerprint(pair, &user.hash);
         let trial = Trial { pair, hash: &user.hash, verified: Some(&user.verified), guess };
         match self.verify_once(fingerprint, trial).await {
@@ -258,6 +257,9 @@ impl Method {
             }
         };
         if let Some((announce, taken)) = announce {
+            if verified.is_some() {
+                self.series.cache_misses.inc();
+            }
             // Taken out again even when this request is dropped half way, or others would wait for nobody.
             let _entry = UnderWay { method: self, fingerprint };
             let password = Zeroizing::new(pair.expose_password().to_owned());

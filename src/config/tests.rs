@@ -74,6 +74,19 @@ routes:
     upstream: api
 ";
 
+/// Editors write it, and it is invisible: neither the file nor the places of its mistakes may depend on it.
+#[test]
+fn a_byte_order_mark_means_nothing() {
+    let folder = Folder::new();
+    assert_eq!(folder.problems(&format!("\u{feff}{GOOD}")), [""; 0]);
+    let wrong = GOOD.replace("version: 1", "version: 2");
+    assert_eq!(folder.problems(&format!("\u{feff}{wrong}")), folder.problems(&wrong));
+    for text in ["\u{feff}", "\u{feff}\u{feff}a: b", "a: \u{feff}&u\"\n", "\u{feff}s -dx :z :{$A\"\n&u\"\n"] {
+        let Err(rejected) = folder.load(text) else { panic!("{text:?} is no gateway") };
+        assert!(!rejected.problems.render(false).is_empty());
+    }
+}
+
 #[test]
 fn a_good_file_is_taken() {
     let configuration = Folder::new().load(GOOD).unwrap();
