@@ -24,9 +24,9 @@ use super::request_id::RequestId;
 use super::shared::Shared;
 use super::tls::read_client_certificate;
 use crate::config::listeners::ListenerKind;
-use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::requirement::Methods;
+use crate::gateway::{Gateway, Limits};
 use crate::request::head::{HeadError, HeadLimits};
 use crate::request::{self, Connection};
 
@@ -45,9 +45,12 @@ pub(super) async fn connection(
     peer: SocketAddr,
     listener: ListenerKind,
 ) {
-    let limits = shared.configuration.load().gateway.limits;
+    let (limits, most) = {
+        let gateway = &shared.configuration.load().gateway;
+        (gateway.limits, most_of(gateway, peer.ip()))
+    };
     let Some(_open) = shared.drain.enter(limits.connections) else { return };
-    let Some(_place) = shared.sources.enter(peer.ip(), most_of(&shared, peer.ip())) else { return };
+    let Some(_place) = shared.sources.enter(peer.ip(), most) else { return };
     // Answers are written whole, so waiting for more of them to fill a packet only delays.
     let _ = stream.set_nodelay(true);
     let downstream = match listener {
@@ -73,8 +76,7 @@ pub(super) async fn connection(
 }
 
 /// How many connections one source may have open. A trusted proxy has those of all its clients.
-fn most_of(shared: &Shared, peer: IpAddr) -> usize {
-    let gateway = &shared.configuration.load().gateway;
+fn most_of(gateway: &Gateway, peer: IpAddr) -> usize {
     if is_trusted(peer, &gateway.trusted_proxies) {
         usize::MAX
     } else {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::client::{Client, Response};
 use crate::harness::credentials::{ApiKey, basic, htpasswd_bcrypt, keys_yaml};
-use crate::harness::gateway::{Gateway, GatewayBuilder};
+use crate::harness::gateway::Gateway;
 use crate::harness::issuer::{Issuer, SigningKey};
 use crate::harness::problem::assert_problem;
 use crate::harness::upstream::Upstream;
@@ -17,7 +17,6 @@ const RIGHT: &str = "correct horse battery staple";
 
 const YAML: &str = r#"
     trusted_proxies: ["127.0.0.250"]
-    limits: { failed_attempts: { source: {source}, principal: {principal} } }
     auth:
       staff: { basic: { users: staff.htpasswd, realm: Internal tools } }
       partners: { api_key: { keys: keys.yaml } }
@@ -45,28 +44,23 @@ struct Stand {
 
 impl Stand {
     async fn start(source: &str, principal: &str) -> Self {
-        Self::with(source, principal, |builder| builder).await
+        Self::with(&limited(source, principal)).await
     }
 
-    async fn with(
-        source: &str,
-        principal: &str,
-        more: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
-    ) -> Self {
+    async fn with(yaml: &str) -> Self {
         let (upstream, issuer) = (Upstream::start(), Issuer::with_keys(vec![SigningKey::es256("one")]));
         let short = ApiKey::from_text("acme", "letmein").id("k_short");
         let long = own_form("globex");
         let expired =
             ApiKey::from_text("initech", "long-ago").id("k_expired").expires("2020-01-01T00:00:00Z");
         let users = ["alice", "bob"].map(|user| htpasswd_bcrypt(user, RIGHT)).concat();
-        let builder = Gateway::builder(YAML)
+        let gateway = Gateway::builder(yaml)
             .with("upstream", upstream.url())
             .with("issuer", issuer.url())
-            .with("source", source)
-            .with("principal", principal)
             .file("staff.htpasswd", users)
-            .file("keys.yaml", keys_yaml(&[&short, &long, &expired]));
-        let gateway = more(builder).start().await;
+            .file("keys.yaml", keys_yaml(&[&short, &long, &expired]))
+            .start()
+            .await;
         Self { gateway, upstream, issuer, short, long, expired }
     }
 
@@ -117,6 +111,11 @@ impl Stand {
     }
 }
 
+/// The policy with these quotas.
+fn limited(source: &str, principal: &str) -> String {
+    format!("    limits: {{ failed_attempts: {{ source: {source}, principal: {principal} }} }}{YAML}")
+}
+
 /// A key as `portcullis keys new` makes it.
 fn own_form(owner: &str) -> ApiKey {
     ApiKey::from_text(owner, &generate().expect("randomness").key)
@@ -153,23 +152,11 @@ async fn wrong_passwords_of_one_client_are_refused_unseen() {
 /// What stands in no file is limited all the same.
 #[tokio::test]
 async fn by_default_there_are_limits() {
-    let upstream = Upstream::start();
-    let gateway = Gateway::builder(
-        r#"
-        auth: { staff: { basic: { users: staff.htpasswd, realm: Internal tools } } }
-        upstreams: { api: "{upstream}" }
-        routes:
-          - { name: api, match: { path: /v1/** }, auth: staff, upstream: api }
-        "#,
-    )
-    .with("upstream", upstream.url())
-    .file("staff.htpasswd", htpasswd_bcrypt("alice", RIGHT))
-    .start()
-    .await;
+    let stand = Stand::with(YAML).await;
     let mut made = 0;
     // Every three seconds another attempt is borne, however slow this machine is.
     let refused = loop {
-        let answer = gateway.https().get("/v1/x").header("Authorization", &basic("alice", "guess")).await;
+        let answer = stand.password(2, "alice", "guess").await;
         if answer.status != 401 {
             break answer;
         }
@@ -178,7 +165,7 @@ async fn by_default_there_are_limits() {
     };
     assert_too_many(&refused);
     assert!(made >= 20, "{made}");
-    upstream.assert_nothing();
+    stand.upstream.assert_nothing();
 }
 
 /// K05: guesses at one user from many addresses cost each of them its attempts and the user nothing.
@@ -360,11 +347,8 @@ async fn behind_a_trusted_proxy_its_clients_are_told_apart() {
 async fn a_reload_wins_nobody_a_fresh_start() {
     let stand = Stand::start("20/h", "unlimited").await;
     stand.guess(2, "alice").await;
-    stand.gateway.reload_with(&YAML.replace("{source}", "20/h").replace("{principal}", "19/h")).await;
+    stand.gateway.reload_with(&limited("20/h", "19/h")).await;
     assert_too_many(&stand.password(2, "alice", RIGHT).await);
-    stand
-        .gateway
-        .reload_with(&YAML.replace("{source}", "unlimited").replace("{principal}", "unlimited"))
-        .await;
+    stand.gateway.reload_with(&limited("unlimited", "unlimited")).await;
     assert_eq!(stand.password(2, "alice", RIGHT).await.status, 200);
 }

@@ -297,12 +297,7 @@ async fn signals_in_a_row_are_harmless() {
     gateway.write_yaml(WITH_NEWS);
     gateway.signal(Signal::Hangup);
     // What the log says first may be about a signal before.
-    within("the new policy", async {
-        while gateway.https().get("/news").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    gateway.https().wait_for("/news", 200).await;
     load.wait_for_more(20).await;
     load.stop().await.assert_all(200);
 }

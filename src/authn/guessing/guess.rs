@@ -45,6 +45,11 @@ pub enum Standing {
 }
 
 impl<'a> Guess<'a> {
+    /// What kind of credential is tried.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether the attempt may be made at all, without counting it.
     ///
     /// # Errors

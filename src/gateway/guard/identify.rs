@@ -1,9 +1,8 @@
 //! Puts a credential to the authenticators of its kind, in their order, as often as failures before allow it.
 
 use super::{Guard, Known, Rejected, Sent};
-use crate::authn::api_key::format;
 use crate::authn::credential::{Key, Location, Pair, Token};
-use crate::authn::guessing::{Guess, Standing};
+use crate::authn::guessing::{Guess, Kind, Standing};
 use crate::authn::identity::Method;
 use crate::authn::{Attempt, Authenticator, Reason, basic};
 
@@ -17,9 +16,9 @@ impl Guard {
         now: u64,
         guess: &Guess<'_>,
     ) -> Result<Known, Rejected> {
-        let sent = Sent::Other(self.strip(location, Method::ApiKey));
-        let refuse = |too_many| self.too_many(too_many, sent, self.only(Method::ApiKey));
-        if format::is_short(key.expose()) {
+        let (sent, only) = (|| self.sent(location, Method::ApiKey), || self.only(Method::ApiKey));
+        let refuse = |too_many| self.too_many(too_many, sent(), only());
+        if guess.kind() == Kind::Key {
             guess.check().map_err(refuse)?;
         }
         for (at, authenticator) in self.authenticators.iter().enumerate() {
@@ -35,15 +34,15 @@ impl Guard {
         }
         guess.check().map_err(refuse)?;
         guess.failed();
-        Err(self.rejected(Reason::UnknownKey, sent, self.only(Method::ApiKey)))
+        Err(self.rejected(Reason::UnknownKey, sent(), only()))
     }
 
     /// Failures before count even for a pair that is remembered: otherwise whoever has to wait would learn from the
     /// answer whether a guess was right.
     pub(super) async fn identify_user(&self, pair: &Pair, guess: &Guess<'_>) -> Result<Known, Rejected> {
-        let only = self.only(Method::Basic);
-        let sent = Sent::Other(self.strip(Location::Authorization, Method::Basic));
-        let standing = guess.check().map_err(|too_many| self.too_many(too_many, sent, only))?;
+        let (sent, only) =
+            (|| self.sent(Location::Authorization, Method::Basic), || self.only(Method::Basic));
+        let standing = guess.check().map_err(|too_many| self.too_many(too_many, sent(), only()))?;
         let mut stand_in: Option<(&basic::Method, basic::Decoy<'_>)> = None;
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Basic(method) = authenticator else { continue };
@@ -76,7 +75,7 @@ impl Guard {
             Some((method, decoy)) => method.refuse_stranger(pair, decoy, guess).await,
             None => Reason::NoCredential,
         };
-        Err(self.wrong(reason, guess, sent, only))
+        Err(self.wrong(reason, guess, sent(), only()))
     }
 
     /// A token that was verified before is not an attempt. The others cost a signature each, which is what counts.
@@ -110,16 +109,18 @@ impl Guard {
                 Attempt::Verified(identity) => return Ok(Known { identity, strip, method: at }),
             }
         }
-        let sent = Sent::Token(self.strip(Location::Authorization, Method::Jwt));
+        let sent = self.sent(Location::Authorization, Method::Jwt);
         Err(self.rejected(Reason::WrongIssuer, sent, self.only(Method::Jwt)))
     }
 
     /// Refuses a pair; when others at the same time took the last attempts, it says how long that takes.
     fn wrong(&self, reason: Reason, guess: &Guess<'_>, sent: Sent, method: Option<usize>) -> Rejected {
-        match guess.check() {
-            Err(too_many) if reason == Reason::TooManyAttempts => self.too_many(too_many, sent, method),
-            Ok(_) | Err(_) => self.rejected(reason, sent, method),
+        if reason == Reason::TooManyAttempts
+            && let Err(too_many) = guess.check()
+        {
+            return self.too_many(too_many, sent, method);
         }
+        self.rejected(reason, sent, method)
     }
 
     /// The place of the authenticator of this kind, when there is only one.
@@ -131,11 +132,12 @@ impl Guard {
         }
     }
 
-    /// What is removed when nobody knows the credential and the request passes all the same: nothing, if one of those who
-    /// might have known it would have left it.
-    fn strip(&self, location: Location, kind: Method) -> Option<Location> {
-        let mut fitting = self.of_kind(kind);
-        fitting.all(|(_, authenticator)| !authenticator.forwards_credential()).then_some(location)
+    /// What was sent when nobody knows the credential. It is removed if the request passes all the same, unless one of those
+    /// who might have known it would have left it.
+    fn sent(&self, location: Location, kind: Method) -> Sent {
+        let stays = self.of_kind(kind).any(|(_, authenticator)| authenticator.forwards_credential());
+        let strip = (!stays).then_some(location);
+        if kind == Method::Jwt { Sent::Token(strip) } else { Sent::Other(strip) }
     }
 
     fn of_kind(&self, kind: Method) -> impl Iterator<Item = (usize, &Authenticator)> {

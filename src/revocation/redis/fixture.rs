@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -88,16 +89,16 @@ impl Redis {
 
     /// Stops the process: connections stay open, and nothing is answered.
     pub(crate) fn pause(&self) {
-        self.signal("-STOP");
+        self.signal(Signal::STOP);
     }
 
     pub(crate) fn resume(&self) {
-        self.signal("-CONT");
+        self.signal(Signal::CONT);
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.process.id().to_string();
-        Command::new("kill").args([signal, &pid]).stderr(Stdio::null()).status().unwrap();
+    fn signal(&self, signal: Signal) {
+        // It may have ended already.
+        let _ = kill_process(Pid::from_child(&self.process), signal);
     }
 
     /// A connection of another program.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{gateway, others_are_served};
 use crate::harness::client::{Client, Connection, flag, kind};
 use crate::harness::credentials::ApiKey;
-use crate::harness::deadline::within;
 use crate::harness::gateway::Gateway;
 use crate::harness::problem::assert_problem;
 use crate::harness::upstream::Upstream;
@@ -34,12 +33,7 @@ async fn one_connection_too_many_is_closed_and_the_others_are_served() {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("portcullis_connections", &[]), Some(3.0));
     open.pop();
-    within("a free place", async {
-        while gateway.https().get("/docs/a").outcome().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    gateway.https().wait_for("/docs/a", 200).await;
 }
 
 /// One client takes its share of the places, and not those of others.
@@ -62,12 +56,7 @@ async fn one_client_cannot_take_the_places_of_all() {
         connection.get("/v1/a").headers(&[key.header()]).await.assert_status(200);
     }
     drop(open);
-    within("a free place", async {
-        while gateway.https().get("/docs/a").outcome().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    gateway.https().wait_for("/docs/a", 200).await;
 }
 
 /// D01: whoever is slow with a handshake, a head or the next request is closed, at the times that the file says.
@@ -183,12 +172,7 @@ async fn the_admin_listener_takes_no_more_than_it_needs() {
     let after = gateway.process().open_files();
     assert!(after < before + 200, "{before} and then {after} files");
     drop(open);
-    within("an operator to be served again", async {
-        while gateway.admin().get("/healthz").outcome().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    gateway.admin().wait_for("/healthz", 200).await;
 }
 
 /// A body that pauses for too long ends the request, at the upstream as well.

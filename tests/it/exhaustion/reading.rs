@@ -25,6 +25,18 @@ async fn is_let_go(upstream: &Upstream, what: &str, requests: usize) {
     .await;
 }
 
+/// The head of an HTTP/2 request for more than anybody takes.
+fn ask_for_large(key: &ApiKey) -> Vec<u8> {
+    let mut head = block(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/v1/large"),
+    ]);
+    head.extend(literal("x-api-key", &key.key));
+    head
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_reads_over_http1() {
     let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
@@ -53,13 +65,7 @@ async fn answers_that_nobody_reads_over_http2() {
     upstream.answer("/v1/large", Answer::download(1 << 30).closing());
     let gateway = gateway(&upstream, &key, LIMITS).await;
     let before = most_memory(&gateway);
-    let mut head = block(&[
-        (":method", "GET"),
-        (":scheme", "https"),
-        (":authority", "localhost"),
-        (":path", "/v1/large"),
-    ]);
-    head.extend(literal("x-api-key", &key.key));
+    let head = ask_for_large(&key);
     let mut frames = gateway.https().frames().await;
     // Windows of the largest size, so that nothing but the limits of the gateway keeps it from collecting.
     frames.frame(kind::SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
@@ -78,13 +84,7 @@ async fn an_answer_for_which_there_is_no_window() {
     let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
     upstream.answer("/v1/large", Answer::download(1 << 30).closing());
     let gateway = gateway(&upstream, &key, LIMITS).await;
-    let mut head = block(&[
-        (":method", "GET"),
-        (":scheme", "https"),
-        (":authority", "localhost"),
-        (":path", "/v1/large"),
-    ]);
-    head.extend(literal("x-api-key", &key.key));
+    let head = ask_for_large(&key);
     let mut frames = gateway.https().frames().await;
     frames.frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await;
     frames.headers(1, &head, true).await;

@@ -1,9 +1,8 @@
 //! No more files: what is open goes on, what would need one more is refused or waits, and all is well when some are free.
 
 use std::net::TcpStream;
-use std::time::Duration;
 
-use crate::harness::deadline::{eventually, within};
+use crate::harness::deadline::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::problem::assert_problem;
 use crate::harness::upstream::Upstream;
@@ -79,12 +78,7 @@ async fn files_run_out_and_come_back() {
     gateway.https().get("/app").await.assert_status(200);
     gateway.https().get("/other").await.assert_status(200);
     // The policy that could not be read is read by itself.
-    within("the new policy", async {
-        while gateway.https().get("/news").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    gateway.https().wait_for("/news", 200).await;
     drop((kept, second));
     eventually("the files to be closed", || (gateway.process().open_files() <= before).then_some(())).await;
 }

@@ -23,6 +23,7 @@ pub use websocket::WebSocket;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
@@ -95,6 +96,16 @@ impl Client {
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Asks for `path` again and again until it is answered with this status.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, status: u16) -> impl Future<Output = ()> {
+        within(format!("{status} for {path}"), async move {
+            while !self.get(path).outcome().await.is_ok_and(|answer| answer.status == status) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
     }
 
     /// Where it connects.

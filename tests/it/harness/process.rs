@@ -45,18 +45,18 @@ impl Signal {
 
 /// Sends a signal to a process that this test started.
 pub fn signal(pid: u32, signal: Signal) {
-    let name = match signal {
-        Signal::Continue => "CONT",
-        Signal::Hangup => "HUP",
-        Signal::Interrupt => "INT",
-        Signal::Kill => "KILL",
-        Signal::Stop => "STOP",
-        Signal::Terminate => "TERM",
+    use rustix::process::Signal as System;
+    let system = match signal {
+        Signal::Continue => System::CONT,
+        Signal::Hangup => System::HUP,
+        Signal::Interrupt => System::INT,
+        Signal::Kill => System::KILL,
+        Signal::Stop => System::STOP,
+        Signal::Terminate => System::TERM,
     };
-    // Through the shell, because every shell has `kill` and sending signals otherwise takes unsafe code or a crate.
-    let script = format!("kill -{name} {pid}");
-    let status = Command::new("sh").args(["-c", &script]).status().unwrap();
-    assert!(status.success(), "the process {pid} cannot be sent SIG{name}");
+    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    let sent = rustix::process::kill_process(process, system);
+    assert!(sent.is_ok(), "the process {pid} cannot be sent {signal:?}: {sent:?}");
 }
 
 /// Lines that a process has written so far, and those to come.
