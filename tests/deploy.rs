@@ -1,0 +1,111 @@
+//! What stands in `deploy/` is good by the word of the very tool that it is for, and complete by ours.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is a test, also where it is not in a test function"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap()
+}
+
+fn yaml(name: &str) -> Value {
+    serde_yaml::from_str(&read(name)).unwrap()
+}
+
+/// Runs a tool in `folder` and fails unless it is content.
+fn content(folder: &str, program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).current_dir(path(folder)).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/install test"));
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{program} {arguments:?}:\n{}", text.join("\n"));
+}
+
+/// The alerts of the rule file, in its order.
+fn alerts() -> Vec<Value> {
+    let rules = yaml("deploy/prometheus/portcullis.rules.yml");
+    let groups = rules["groups"].as_array().unwrap().clone();
+    let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone());
+    rules.filter(|rule| rule["alert"].is_string()).collect()
+}
+
+fn name(alert: &Value) -> &str {
+    alert["alert"].as_str().unwrap()
+}
+
+#[test]
+fn prometheus_takes_the_configuration_and_its_rules() {
+    content("deploy/prometheus", "promtool", &["check", "config", "prometheus.yml"]);
+    content("deploy/prometheus", "promtool", &["check", "rules", "--lint-fatal", "portcullis.rules.yml"]);
+}
+
+#[test]
+fn every_alert_fires_when_it_should_and_only_then() {
+    content("deploy/prometheus", "promtool", &["test", "rules", "portcullis.tests.yml"]);
+    let tests = yaml("deploy/prometheus/portcullis.tests.yml");
+    let checks: Vec<&Value> = tests["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
+        .collect();
+    for alert in alerts() {
+        let expected = |quiet: bool| {
+            checks.iter().any(|check| {
+                check["alertname"] == alert["alert"]
+                    && check["exp_alerts"].as_array().unwrap().is_empty() == quiet
+            })
+        };
+        assert!(expected(false), "no test in which {} fires", name(&alert));
+        // The certificate of another test is quiet beside the one that expires.
+        assert!(
+            expected(true) || name(&alert) == "PortcullisCertificateExpiresNow",
+            "no test in which {} is quiet",
+            name(&alert)
+        );
+    }
+}
+
+#[test]
+fn every_alert_says_what_happened_and_what_to_do() {
+    let runbook = read("docs/runbook.md");
+    let mut sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let alerts = alerts();
+    assert!(alerts.len() > 15);
+    for alert in &alerts {
+        let name = name(alert);
+        let severity = alert["labels"]["severity"].as_str().unwrap();
+        assert!(["critical", "warning", "info"].contains(&severity), "{name}: {severity}");
+        for text in ["summary", "description"] {
+            let text = alert["annotations"][text].as_str().unwrap_or_default();
+            assert!(text.len() > 10, "{name}: {text:?}");
+        }
+        let link = alert["annotations"]["runbook"].as_str().unwrap();
+        let anchor = link.strip_prefix("docs/runbook.md#").unwrap();
+        // Two alerts of one matter, by how urgent it is, share a section.
+        let title = name.strip_suffix("Now").unwrap_or(name);
+        assert_eq!(anchor, title.to_lowercase(), "{name}");
+        sections.remove(title);
+        let section = runbook.split(&format!("\n## {title}\n")).nth(1);
+        let section = section.unwrap_or_else(|| panic!("the runbook has no section {title}"));
+        let section = section.split("\n## ").next().unwrap();
+        for part in ["**Means**: ", "**Look at**: ", "**Do**: "] {
+            assert!(section.contains(part), "{title} in the runbook has no {part}");
+        }
+    }
+    assert_eq!(sections, BTreeSet::new(), "sections of no alert");
+    for link in runbook.split("](#").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert!(alerts.iter().any(|alert| name(alert).to_lowercase() == link), "#{link} leads nowhere");
+    }
+}
