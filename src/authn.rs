@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod password;
 pub mod reason;
 pub mod revocable;
+pub mod witness;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::telemetry::metrics::AuthSeries;
 
 pub use identity::Identity;
 pub use reason::Reason;
+pub use witness::Witness;
 
 /// A compiled authentication method.
 #[derive(Clone, Debug)]

@@ -15,8 +15,9 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::authn::Authenticator;
 use crate::authn::guessing::Limiter;
+use crate::authn::witness::{Check, Finding, Nobody, Outcome};
+use crate::authn::{Authenticator, Witness};
 use crate::request::{Malformed, Request};
 use crate::revocation::Revocations;
 use admission::Admission;
@@ -79,6 +80,19 @@ impl Gateway {
     /// # Errors
     /// Why it is refused, and what is known of who asked.
     pub async fn admit(&self, request: &Request<'_>, now: u64) -> Result<Admission, Refused> {
+        self.admit_before(request, now, &Nobody).await
+    }
+
+    /// The same, telling `witness` how each check comes out.
+    ///
+    /// # Errors
+    /// As [`Gateway::admit`].
+    pub async fn admit_before(
+        &self,
+        request: &Request<'_>,
+        now: u64,
+        witness: &impl Witness,
+    ) -> Result<Admission, Refused> {
         let route = match self.routes.find(request) {
             Lookup::Found(route) => route,
             // No route allows it here, so it is refused for what it is, as on a route that does not.
@@ -90,7 +104,7 @@ impl Gateway {
             }
             Lookup::NoRoute => return Err(Refused::without_route(Refusal::NoRoute)),
         };
-        match self.decide(&route, request, now).await {
+        match self.decide(&route, request, now, witness).await {
             Ok(Pass::Anyone) => Ok(Admission::anonymous(route)),
             Ok(Pass::Caller(known)) => Ok(Admission::known(route, known)),
             Err(Stop::Request(refusal)) => {
@@ -113,26 +127,56 @@ impl Gateway {
         lifetimes.max()
     }
 
-    async fn decide(&self, route: &Route, request: &Request<'_>, now: u64) -> Result<Pass, Stop> {
+    async fn decide(
+        &self,
+        route: &Route,
+        request: &Request<'_>,
+        now: u64,
+        witness: &impl Witness,
+    ) -> Result<Pass, Stop> {
+        let stop = |check, refusal: Refusal, detail: fn(&Refusal) -> String| {
+            witness.saw(|| {
+                let outcome = Outcome::Failed(refusal.code());
+                Finding { check, auth: None, outcome, detail: detail(&refusal) }
+            });
+            Err(Stop::Request(refusal))
+        };
         if request.target().has_encoded_slash() && !route.allows_encoded_slashes {
-            return Err(Stop::Request(Refusal::Malformed(Malformed::EncodedSlash)));
+            let refusal = Refusal::Malformed(Malformed::EncodedSlash);
+            return stop(Check::Path, refusal, |_| "the route does not say `encoded_slashes: allow`".into());
         }
         let guard = match &route.access {
             Access::Guarded(guard) => guard,
-            Access::Public(methods) if methods.contains(request.method()) => return Ok(Pass::Anyone),
-            Access::Public(methods) => return Err(Stop::Request(Refusal::MethodNotAllowed(methods.allow()))),
+            Access::Public(methods) if methods.contains(request.method()) => {
+                let detail = || "anyone may: no credential is looked at".to_owned();
+                witness.saw(|| Finding::passed(Check::Public, detail()));
+                return Ok(Pass::Anyone);
+            }
+            Access::Public(methods) => {
+                return stop(Check::Method, Refusal::MethodNotAllowed(methods.allow()), taken);
+            }
         };
         let Some(requirement) = guard.requirement(request.method()) else {
-            return Err(Stop::Request(Refusal::MethodNotAllowed(guard.allow())));
+            return stop(Check::Method, Refusal::MethodNotAllowed(guard.allow()), taken);
         };
-        let known = guard.identify(request, now, &self.limiter).await?;
-        self.revocations
-            .confirm(&known.identity.revocable)
+        let known = guard.identify(request, now, &self.limiter, witness).await?;
+        let (auth, revocable) = (&known.identity.auth, &known.identity.revocable);
+        let confirmed = self.revocations.confirm(revocable);
+        witness
+            .tell(Check::Revocation, Some(auth), confirmed, || self.revocations.explain(revocable))
             .map_err(|reason| guard.refused(reason, &known))?;
-        requirement
-            .check(&known.identity)
-            .map_err(|missing| guard.forbidden(missing, requirement, &known))?;
+        let checked = requirement.check(&known.identity);
+        requirement.tell(&known.identity, checked, witness);
+        checked.map_err(|missing| guard.forbidden(missing, requirement, &known))?;
         Ok(Pass::Caller(known))
+    }
+}
+
+/// Which methods are taken, as a refusal of another one says.
+fn taken(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::MethodNotAllowed(allow) => format!("the route takes {}", allow.to_str().unwrap_or_default()),
+        refusal => refusal.title().to_owned(),
     }
 }
 

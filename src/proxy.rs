@@ -20,6 +20,7 @@ mod keys;
 mod listen;
 mod peer;
 mod readiness;
+mod reading;
 mod record;
 mod redirect;
 mod reload;

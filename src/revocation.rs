@@ -63,6 +63,20 @@ impl Revocations {
         }
     }
 
+    /// What [`Revocations::confirm`] goes by, for people.
+    pub fn explain(&self, credential: &Revocable) -> String {
+        match (self.standing(credential), self.policy.on_outage) {
+            (Standing::Good, OnOutage::Allow | OnOutage::Deny) => "it is not on the list".to_owned(),
+            (Standing::Revoked, OnOutage::Allow | OnOutage::Deny) => "it is on the list".to_owned(),
+            (Standing::Unknown, OnOutage::Allow) => {
+                "the list is not known or too old, and `on_outage: allow` lets the request go on".to_owned()
+            }
+            (Standing::Unknown, OnOutage::Deny) => {
+                "the list is not known or too old, and `on_outage: deny` refuses".to_owned()
+            }
+        }
+    }
+
     /// What is to be done while the view is too old.
     pub fn on_outage(&self) -> OnOutage {
         self.policy.on_outage

@@ -11,6 +11,7 @@ mod claims;
 mod compact;
 mod compile;
 mod config;
+mod describe;
 mod endpoint;
 mod json;
 mod key_document;
@@ -26,6 +27,7 @@ use super::Attempt;
 use super::credential::Token;
 use super::identity::Identity;
 use super::reason::Reason;
+use super::witness::{Check, Finding, Nobody, Outcome, Witness};
 use crate::telemetry::metrics::AuthSeries;
 use algorithm::Algorithms;
 use cache::Remembered;
@@ -113,25 +115,55 @@ impl Method {
     /// Verifies `token` at `now`, in seconds since the Unix epoch. It is [`Attempt::Absent`] when another issuer signed
     /// it. Waits only when the token names a key that is not known yet.
     pub async fn attempt(&self, token: Token<'_>, now: u64) -> Attempt {
-        match self.identify(token.expose(), now).await {
+        self.attempt_before(token, now, &Nobody).await
+    }
+
+    /// The same, telling `witness` how each check comes out.
+    pub async fn attempt_before(&self, token: Token<'_>, now: u64, witness: &impl Witness) -> Attempt {
+        match self.identify(token.expose(), now, witness).await {
             Ok(Some(identity)) => Attempt::Verified(identity),
             Ok(None) => Attempt::Absent,
             Err(reason) => Attempt::Failed(reason),
         }
     }
 
-    async fn identify(&self, token: &str, now: u64) -> Result<Option<Arc<Identity>>, Reason> {
+    async fn identify(
+        &self,
+        token: &str,
+        now: u64,
+        witness: &impl Witness,
+    ) -> Result<Option<Arc<Identity>>, Reason> {
         let Policy { algorithms, rules, forward_credential: _ } = &self.policy;
-        let compact = Compact::parse(token).ok_or(Reason::Malformed)?;
-        let header = Object::parse(compact.header()).ok_or(Reason::Malformed)?;
-        let claims = Object::parse(compact.payload()).ok_or(Reason::Malformed)?;
-        if !rules.is_issuer(&claims)? {
+        let auth = Some(&self.name);
+        let malformed = |what: &'static str| {
+            let what = || format!("{what}, as RFC 7515 has them");
+            witness
+                .tell::<()>(Check::Form, auth, Err(Reason::Malformed), what)
+                .err()
+                .unwrap_or(Reason::Malformed)
+        };
+        let compact = Compact::parse(token).ok_or_else(|| malformed("it is not three parts in base64url"))?;
+        let header =
+            Object::parse(compact.header()).ok_or_else(|| malformed("its header is no JSON object"))?;
+        let claims =
+            Object::parse(compact.payload()).ok_or_else(|| malformed("its claims are no JSON object"))?;
+        let issuer = rules.is_issuer(&claims);
+        if issuer == Ok(false) {
+            witness.saw(|| Finding {
+                check: Check::Issuer,
+                auth: auth.cloned(),
+                outcome: Outcome::PassedOver,
+                detail: rules.describe_issuer(&claims),
+            });
             return Ok(None);
         }
+        witness.tell(Check::Issuer, auth, issuer, || rules.describe_issuer(&claims))?;
         self.series.cache_misses.inc();
-        let signed = Signed::new(&compact, &header, *algorithms)?;
-        let key = self.keys.verify(&signed).await?;
-        let identity = Arc::new(rules.identify(&self.name, &key, &claims, now)?);
+        let signed = Signed::new(&compact, &header, *algorithms);
+        let signed = witness.tell(Check::Header, auth, signed, || describe::header(&header, *algorithms))?;
+        let key = self.keys.verify(&signed).await;
+        let key = witness.tell(Check::Signature, auth, key, || describe::signature(&signed, &self.keys))?;
+        let identity = Arc::new(rules.identify(&self.name, &key, &claims, now, witness)?);
         self.remembered.insert(token, identity.clone(), key);
         Ok(Some(identity))
     }

@@ -1,6 +1,7 @@
 //! What stands before a guarded route: which credentials it accepts, and what a caller needs for a method.
 
 mod challenge;
+mod describe;
 mod identify;
 mod tally;
 
@@ -15,10 +16,12 @@ use crate::authn::api_key::format;
 use crate::authn::credential::{self, Accepted, Found, Location};
 use crate::authn::guessing::{Kind, Limiter, TooMany};
 use crate::authn::identity::Method;
-use crate::authn::{Authenticator, Identity, Reason};
+use crate::authn::witness::{Check, Finding};
+use crate::authn::{Authenticator, Identity, Reason, Witness};
 use crate::request::{Request, Transport};
 use crate::telemetry::metrics::RouteSeries;
 use challenge::Challenges;
+use describe::judge;
 pub use tally::Outcome;
 use tally::Tallies;
 
@@ -122,6 +125,7 @@ impl Guard {
         request: &Request<'_>,
         now: u64,
         limiter: &Limiter,
+        witness: &impl Witness,
     ) -> Result<Known, Rejected> {
         if request.connection().transport == Transport::Plaintext {
             // What came in the clear may be known to others by now; it is not looked at, let alone accepted.
@@ -130,25 +134,32 @@ impl Guard {
             } else {
                 Reason::NoCredential
             };
+            let _ = witness.tell::<()>(Check::Transport, None, Err(reason), || {
+                "the listener is in the clear, where no credential is read and no guarded route served"
+                    .to_owned()
+            });
             return Err(Rejected {
                 refusal: Refusal::TlsRequired,
                 ..self.rejected(reason, Sent::Nothing, None)
             });
         }
-        match credential::find(request, self.accepted) {
+        witness.saw(|| Finding::passed(Check::Transport, "the connection is encrypted".to_owned()));
+        let found = credential::find(request, self.accepted);
+        let _ = witness.tell(Check::Credential, None, judge(&found), || self.describe(&found, request));
+        match found {
             Found::Absent => Err(self.rejected(Reason::NoCredential, Sent::Nothing, None)),
             Found::ApiKey(key, location) => {
                 let kind = if format::is_short(key.expose()) { Kind::Key } else { Kind::Token };
                 let guess = limiter.guess(kind, request.client(), key.expose().as_bytes());
-                self.identify_key(&key, location, now, &guess)
+                self.identify_key(&key, location, now, &guess, witness)
             }
             Found::Basic(pair) => {
                 let guess = limiter.guess(Kind::Password, request.client(), pair.user().as_bytes());
-                self.identify_user(&pair, &guess).await
+                self.identify_user(&pair, &guess, witness).await
             }
             Found::Bearer(token) => {
                 let guess = limiter.guess(Kind::Token, request.client(), b"");
-                self.identify_bearer(token, now, &guess).await
+                self.identify_bearer(token, now, &guess, witness).await
             }
             Found::InQuery => Err(self.rejected(Reason::CredentialInQuery, Sent::Nothing, None)),
             Found::Malformed => Err(self.rejected(Reason::Malformed, Sent::Unknown, None)),

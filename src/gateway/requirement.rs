@@ -2,8 +2,9 @@
 
 use http::HeaderValue;
 
-use crate::authn::Identity;
 use crate::authn::identity::Words;
+use crate::authn::witness::{Check, Finding, Outcome};
+use crate::authn::{Identity, Reason, Witness};
 
 /// The methods that a route without a list accepts. CONNECT and TRACE are never among them: the one makes a tunnel, the
 /// other echoes credentials.
@@ -78,4 +79,32 @@ impl Requirement {
         }
         Ok(())
     }
+
+    /// Tells `witness` what came of [`Requirement::check`].
+    pub(super) fn tell(&self, identity: &Identity, checked: Result<(), Missing>, witness: &impl Witness) {
+        let finding = |check, outcome, detail| Finding { check, auth: None, outcome, detail };
+        let lacks_scope = checked == Err(Missing::Scope);
+        witness.saw(|| {
+            let lacks = Outcome::Failed(Reason::MissingScope.label());
+            let detail = detail("all", &self.scopes, &identity.scopes);
+            finding(Check::Scopes, if lacks_scope { lacks } else { Outcome::Passed }, detail)
+        });
+        // Roles are not looked at when a scope is missing.
+        if !lacks_scope {
+            witness.saw(|| {
+                let lacks = Outcome::Failed(Reason::MissingRole.label());
+                let detail = detail("one", &self.roles, &identity.roles);
+                finding(Check::Roles, if checked.is_err() { lacks } else { Outcome::Passed }, detail)
+            });
+        }
+    }
+}
+
+fn detail(how_many: &str, needed: &Words, granted: &Words) -> String {
+    let list = |words: &Words| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    if needed.is_empty() {
+        return "none are needed".to_owned();
+    }
+    let has = if granted.is_empty() { "none".to_owned() } else { list(granted) };
+    format!("needed: {how_many} of {}; the caller has {has}", list(needed))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 use pingora::connectors::L4Connect;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -21,12 +21,10 @@ use super::forward::{self, Preparation, client_address, is_trusted};
 use super::peer::{self, Need, Reuse};
 use super::request_id::{REQUEST_ID, RequestId};
 use super::shared::Shared;
-use super::{failure, record, redirect, reply, size};
+use super::{failure, reading, record, redirect, reply};
 use crate::config::listeners::ListenerKind;
-use crate::gateway::refusal::{Refusal, Refused};
-use crate::gateway::requirement::Methods;
+use crate::gateway::refusal::Refused;
 use crate::gateway::upstream::Destination;
-use crate::request::{Parts, Request};
 
 /// The callbacks of the proxy library.
 pub(super) struct Edge {
@@ -60,11 +58,7 @@ impl ProxyHttp for Edge {
         match self.decide(session, exchange, &facts).await {
             Ok(admission) => {
                 exchange.verdict = Verdict::Admitted(admission);
-                forward::remove_hop_by_hop(session.req_header_mut());
-                if !facts.asks_for_upgrade() {
-                    forward::remove_upgrade(session.req_header_mut());
-                }
-                forward::forget_spelling(session.req_header_mut());
+                forward::accept(session.req_header_mut(), facts.asks_for_upgrade());
                 // A 100 goes out before the body has come, and is no reason to close; see `response_filter`.
                 session.set_close_on_response_before_downstream_finish(false);
                 Ok(false)
@@ -307,44 +301,13 @@ impl Edge {
     ) -> Result<crate::gateway::admission::Admission, Refused> {
         let configuration = exchange.configuration.clone();
         let gateway = &configuration.gateway;
-        let head = session.req_header();
-        let refuse = |refusal| Err(Refused::without_route(refusal));
-        if head.version == Version::HTTP_2 && size::is_too_large(head, &gateway.limits) {
-            return refuse(Refusal::HeadTooLarge);
-        }
-        if head.method == Method::CONNECT {
-            return refuse(Refusal::MethodNotAllowed(Methods::usual().allow()));
-        }
-        let parts = Parts {
-            method: head.method.as_str(),
-            target: head.raw_path(),
-            authority: if head.version == Version::HTTP_2 {
-                head.uri.authority().map(http::uri::Authority::as_str)
-            } else {
-                None
-            },
-            headers: &head.headers,
-            connection: &facts.connection,
-        };
-        let request = match Request::parse(parts) {
-            Ok(request) => request.on_behalf_of(exchange.client.unwrap_or(facts.connection.peer)),
-            Err(malformed) => return refuse(Refusal::Malformed(malformed)),
-        };
+        let client = exchange.client.unwrap_or(facts.connection.peer);
+        let request = reading::parse(session.req_header(), facts, client, &gateway.limits)
+            .map_err(Refused::without_route)?;
         request.host().clone_into(&mut exchange.host);
         exchange.path = record::loggable_path(request.target().path());
-        if let Some(tls) = &self.shared.tls
-            && facts.listener == ListenerKind::Tls
-            && !tls.serves(facts.server_name.as_deref(), request.host())
-        {
-            return refuse(Refusal::Misdirected);
-        }
-        match size::announced_length(&head.headers) {
-            Ok(Some(length)) if length > gateway.limits.request_body_bytes => {
-                return refuse(Refusal::BodyTooLarge);
-            }
-            Ok(_) => {}
-            Err(malformed) => return refuse(Refusal::Malformed(malformed)),
-        }
+        reading::check(&request, facts, self.shared.tls.as_ref(), &gateway.limits)
+            .map_err(Refused::without_route)?;
         let before = Instant::now();
         let verdict = gateway.admit(&request, self.shared.clock.unix_seconds()).await;
         exchange.decided_in = Some(before.elapsed());

@@ -174,9 +174,19 @@ impl Preparation<'_> {
     }
 }
 
+/// Takes from an admitted request what was meant for this hop only. `asks_for_upgrade` says whether it asks for another
+/// protocol in every way that is needed.
+pub(super) fn accept(request: &mut RequestHeader, asks_for_upgrade: bool) {
+    remove_hop_by_hop(request);
+    if !asks_for_upgrade {
+        remove_upgrade(request);
+    }
+    forget_spelling(request);
+}
+
 /// Makes an admitted request's names lower case, as they are over HTTP/2. The library keeps the spelling of each name in
 /// a second map, which would be copied and kept up with every field.
-pub(super) fn forget_spelling(request: &mut RequestHeader) {
+fn forget_spelling(request: &mut RequestHeader) {
     *request = RequestHeader::from(take(request));
 }
 
@@ -189,7 +199,7 @@ fn take(request: &mut RequestHeader) -> Parts {
 
 /// Removes the fields that a `Connection` option names, and the options themselves (RFC 9110 §7.6.1). It is done before
 /// anything of ours is written, so that no option can take one of our fields away again.
-pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
+fn remove_hop_by_hop(request: &mut RequestHeader) {
     let options: Vec<Vec<u8>> = request
         .headers
         .get_all(header::CONNECTION)
@@ -218,7 +228,7 @@ pub(super) fn remove_hop_by_hop(request: &mut RequestHeader) {
 
 /// Removes the wish for another protocol from a request that does not ask for one in every way that is needed. The library
 /// takes the field alone for it: it would ask the upstream to switch, and wait for the answer without end.
-pub(super) fn remove_upgrade(request: &mut RequestHeader) {
+fn remove_upgrade(request: &mut RequestHeader) {
     request.remove_header(&header::UPGRADE);
 }
 

@@ -123,7 +123,7 @@ impl<F: Documents> Reader<F> {
                 (read, max_age.unwrap_or(USUAL_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
             }
             Err(failure) => {
-                round.fail();
+                round.fail(&failure);
                 (Err(failure), USUAL_PAUSE)
             }
         };

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use super::claim_path::ClaimPath;
+use super::describe;
 use super::json::{Json, Object};
 use super::key_set::Key;
 use crate::authn::Reason;
 use crate::authn::identity::{Identity, Method, Subject, Told, Validity, Words, carries};
 use crate::authn::revocable::{Kind, Revocable};
+use crate::authn::witness::{Check, Witness};
 
 /// What a method asks of claims, and where it finds what an identity consists of.
 #[derive(Debug, PartialEq)]
@@ -48,28 +50,52 @@ impl Rules {
         key: &Key,
         claims: &Object<'_>,
         now: u64,
+        witness: &impl Witness,
     ) -> Result<Identity, Reason> {
-        refuse_other_kinds(claims)?;
-        self.check_audience(claims)?;
-        let (validity, issued_at) = self.check_times(claims, now)?;
-        let subject = self.subject.find(claims).and_then(Json::text).ok_or(Reason::MissingClaim)?;
-        let subject = Subject::new(subject).ok_or(Reason::Malformed)?;
-        let roles = match &self.roles {
-            Some(path) => words(path.find(claims), |role| vec![role])?,
-            None => Words::default(),
-        };
+        let name = Some(auth);
+        witness.tell(Check::Kind, name, refuse_other_kinds(claims), || describe::kind(claims))?;
+        witness.tell(Check::Audience, name, self.check_audience(claims), || {
+            describe::audience(claims, &self.audience)
+        })?;
+        let times = self.check_times(claims, now);
+        let (validity, issued_at) =
+            witness.tell(Check::Times, name, times, || describe::times(claims, now, self))?;
+        let subject = witness.tell(Check::Subject, name, self.find_subject(claims), || {
+            describe::claim(&self.subject, claims)
+        })?;
+        let grants = self.grants(claims);
+        let (scopes, roles) = witness.tell(Check::Claims, name, grants, || describe::grants(claims, self))?;
+        let revocable = self.revocable(&subject, claims, issued_at).or_else(|reason| {
+            witness.tell(Check::Claims, name, Err(reason), || {
+                "`sub`, `jti`, `sid`, `azp` and `client_id` must be text where they are there".to_owned()
+            })
+        })?;
         Ok(Identity {
             auth: auth.clone(),
             method: Method::Jwt,
-            scopes: words(self.scopes.find(claims), |scopes| scopes.split(' ').collect())?,
+            scopes,
             roles,
             key_id: key.id().filter(|id| carries(id)).map(Box::from),
             claims: self.wanted.iter().map(|path| passed_on(path.find(claims)?)).collect(),
             validity,
-            revocable: self.revocable(&subject, claims, issued_at)?,
+            revocable,
             subject,
             told: Told::default(),
         })
+    }
+
+    fn find_subject(&self, claims: &Object<'_>) -> Result<Subject, Reason> {
+        let subject = self.subject.find(claims).and_then(Json::text).ok_or(Reason::MissingClaim)?;
+        Subject::new(subject).ok_or(Reason::Malformed)
+    }
+
+    /// Scopes and roles.
+    fn grants(&self, claims: &Object<'_>) -> Result<(Words, Words), Reason> {
+        let roles = match &self.roles {
+            Some(path) => words(path.find(claims), |role| vec![role])?,
+            None => Words::default(),
+        };
+        Ok((words(self.scopes.find(claims), |scopes| scopes.split(' ').collect())?, roles))
     }
 
     fn check_audience(&self, claims: &Object<'_>) -> Result<(), Reason> {

@@ -50,6 +50,8 @@ pub struct KeySource {
     origin: Origin,
     series: JwksSeries,
     keys: ArcSwapOption<KeySet>,
+    /// Why the last attempt to read them failed, if it did.
+    failure: ArcSwapOption<String>,
     demand: Mutex<Demand>,
     /// The round that someone asked for; its end tells the task that the source is no longer used.
     asked: watch::Sender<u64>,
@@ -78,6 +80,7 @@ impl KeySource {
             origin,
             series,
             keys: ArcSwapOption::empty(),
+            failure: ArcSwapOption::empty(),
             demand: Mutex::default(),
             asked: watch::Sender::new(0),
             ended: watch::Sender::new(0),
@@ -98,6 +101,11 @@ impl KeySource {
     /// Whether keys were read at least once; until then every token is answered with [`Reason::KeysUnavailable`].
     pub fn is_ready(&self) -> bool {
         self.keys.load().is_some()
+    }
+
+    /// Why the last attempt to read the keys failed; nothing when it did not.
+    pub fn failure(&self) -> Option<Arc<String>> {
+        self.failure.load_full()
     }
 
     /// Waits until the first attempt to read the keys has ended, well or not. A reload that brings a new source can wait
@@ -245,10 +253,14 @@ impl Round {
     /// # Errors
     /// Why it holds no keys. Those in use stay.
     pub fn accept(self, document: &[u8], now: u64) -> Result<Refreshed, NoKeys> {
-        let KeySource { keys, series, .. } = &*self.source;
+        let KeySource { keys, series, failure, .. } = &*self.source;
         let before = keys.load_full();
         let Reading { keys: read, left_out } =
-            read_jwks(document, before.as_deref()).inspect_err(|_no_keys| series.failed.inc())?;
+            read_jwks(document, before.as_deref()).inspect_err(|no_keys| {
+                failure.store(Some(Arc::new(no_keys.to_string())));
+                series.failed.inc();
+            })?;
+        failure.store(None);
         let count = read.len();
         let changed = before.as_ref().is_none_or(|before| !before.has_same_keys(&read));
         let read = Arc::new(read);
@@ -264,8 +276,9 @@ impl Round {
         Ok(Refreshed { keys: count, changed, left_out })
     }
 
-    /// Ends the attempt without keys. Those in use stay.
-    pub fn fail(self) {
+    /// Ends the attempt without keys, because of `why`. Those in use stay.
+    pub fn fail(self, why: &impl fmt::Display) {
+        self.source.failure.store(Some(Arc::new(why.to_string())));
         self.source.series.failed.inc();
     }
 }

@@ -4,7 +4,8 @@ use super::{Guard, Known, Rejected, Sent};
 use crate::authn::credential::{Key, Location, Pair, Token};
 use crate::authn::guessing::{Guess, Kind, Standing};
 use crate::authn::identity::Method;
-use crate::authn::{Attempt, Authenticator, Reason, basic};
+use crate::authn::witness::{Check, Finding, Outcome};
+use crate::authn::{Attempt, Authenticator, Reason, Witness, basic};
 
 impl Guard {
     /// A long key cannot be guessed, so it is always looked up, and one that is right always passes: whoever fails beside
@@ -15,6 +16,7 @@ impl Guard {
         location: Location,
         now: u64,
         guess: &Guess<'_>,
+        witness: &impl Witness,
     ) -> Result<Known, Rejected> {
         let (sent, only) = (|| self.sent(location, Method::ApiKey), || self.only(Method::ApiKey));
         let refuse = |too_many| self.too_many(too_many, sent(), only());
@@ -24,7 +26,9 @@ impl Guard {
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::ApiKey(method) = authenticator else { continue };
             let strip = (!method.forwards_credential()).then_some(location);
-            match method.attempt(key, now) {
+            let attempt = method.attempt(key, now);
+            tell(witness, authenticator, &attempt, key_check);
+            match attempt {
                 Attempt::Absent => {}
                 Attempt::Failed(reason) => {
                     return Err(self.rejected(reason, Sent::Other(strip), Some(at)));
@@ -39,7 +43,12 @@ impl Guard {
 
     /// Failures before count even for a pair that is remembered: otherwise whoever has to wait would learn from the
     /// answer whether a guess was right.
-    pub(super) async fn identify_user(&self, pair: &Pair, guess: &Guess<'_>) -> Result<Known, Rejected> {
+    pub(super) async fn identify_user(
+        &self,
+        pair: &Pair,
+        guess: &Guess<'_>,
+        witness: &impl Witness,
+    ) -> Result<Known, Rejected> {
         let (sent, only) =
             (|| self.sent(Location::Authorization, Method::Basic), || self.only(Method::Basic));
         let standing = guess.check().map_err(|too_many| self.too_many(too_many, sent(), only()))?;
@@ -51,6 +60,7 @@ impl Guard {
                 Some(identity) => Attempt::Verified(identity),
                 None => method.attempt(pair, guess).await,
             };
+            tell(witness, authenticator, &attempt, |_| Check::Password);
             match attempt {
                 Attempt::Absent => {
                     let nearest = stand_in.iter().map(|(_, decoy)| decoy.distance()).min();
@@ -84,6 +94,7 @@ impl Guard {
         token: Token<'_>,
         now: u64,
         guess: &Guess<'_>,
+        witness: &impl Witness,
     ) -> Result<Known, Rejected> {
         for (at, authenticator) in self.authenticators.iter().enumerate() {
             let Authenticator::Jwt(method) = authenticator else { continue };
@@ -96,7 +107,7 @@ impl Guard {
                 }
             } else {
                 guess.check().map_err(|too_many| self.too_many(too_many, sent, Some(at)))?;
-                method.attempt(token, now).await
+                method.attempt_before(token, now, witness).await
             };
             match attempt {
                 Attempt::Absent => {}
@@ -142,5 +153,47 @@ impl Guard {
 
     fn of_kind(&self, kind: Method) -> impl Iterator<Item = (usize, &Authenticator)> {
         self.authenticators.iter().enumerate().filter(move |(_, authenticator)| authenticator.kind() == kind)
+    }
+}
+
+/// Tells what came of putting a key or a pair to a method. What is wrong with a pair is not known to be its name.
+fn tell(
+    witness: &impl Witness,
+    authenticator: &Authenticator,
+    attempt: &Attempt,
+    check: impl FnOnce(&Attempt) -> Check,
+) {
+    witness.saw(|| {
+        let (outcome, detail) = match attempt {
+            Attempt::Absent => {
+                (Outcome::PassedOver, "it does not stand in the file of this method".to_owned())
+            }
+            Attempt::Failed(reason) => (Outcome::Failed(reason.label()), words(*reason).to_owned()),
+            Attempt::Verified(identity) => {
+                let id = identity.key_id.as_ref().map(|id| format!("`{id}` of ")).unwrap_or_default();
+                (Outcome::Passed, format!("it is {id}`{}`", identity.subject.as_str()))
+            }
+        };
+        Finding { check: check(attempt), auth: Some(authenticator.name().clone()), outcome, detail }
+    });
+}
+
+fn key_check(attempt: &Attempt) -> Check {
+    match attempt {
+        Attempt::Failed(Reason::Malformed) => Check::Form,
+        Attempt::Failed(Reason::Expired | Reason::NotYetValid) => Check::Times,
+        Attempt::Absent | Attempt::Failed(_) | Attempt::Verified(_) => Check::Key,
+    }
+}
+
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadPassword => "the password is not that of this user",
+        Reason::Expired => "it has expired",
+        Reason::Malformed => "its last six characters do not fit the rest: it was mistyped or cut off",
+        Reason::NotYetValid => "it is not valid yet",
+        Reason::Overloaded => "too many passwords are being verified",
+        Reason::TooManyAttempts => "there were too many failed attempts",
+        reason => reason.label(),
     }
 }

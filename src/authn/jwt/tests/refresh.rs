@@ -142,7 +142,7 @@ async fn outages_take_no_keys_away() {
         assert!(method.remembered(Token::from(&*by_a)).is_some(), "{document}");
         assert_eq!(present(&method, &token(&signer)).await.unwrap(), ("verified", NO_TIME), "{document}");
     }
-    tending.begin().unwrap().fail();
+    tending.begin().unwrap().fail(&"it is down");
     drop(tending.begin().unwrap());
     assert_eq!(present(&method, &token(&signer)).await.unwrap(), ("verified", NO_TIME));
     let series = bench.metrics.jwks("users");
@@ -234,7 +234,7 @@ async fn a_source_is_tended_once_and_ends_with_its_policy() {
     let (_bench, method, mut tending) = fetched();
     let source = method.key_source().unwrap();
     assert!(source.tend().is_none());
-    tending.begin().unwrap().fail();
+    tending.begin().unwrap().fail(&"it is down");
     drop(tending);
     let mut tending = source.tend().expect("the first one gave it up");
     let asked = tokio::spawn(async move { (tending.asked().await, tending.begin().err()) });

@@ -1,0 +1,67 @@
+//! From a head in the library's form to a request that can be decided on, or a refusal before anyone is asked.
+
+use std::net::IpAddr;
+
+use http::{Method, Version};
+use pingora::http::RequestHeader;
+
+use super::facts::Facts;
+use super::size;
+use super::tls::TlsState;
+use crate::config::listeners::ListenerKind;
+use crate::gateway::Limits;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::requirement::Methods;
+use crate::request::{Parts, Request};
+
+/// Reads `head`, which came on the connection that `facts` are about, on behalf of `client`.
+///
+/// # Errors
+/// What could be read in two ways, asks for a tunnel or, over HTTP/2, is too large.
+pub(super) fn parse<'a>(
+    head: &'a RequestHeader,
+    facts: &'a Facts,
+    client: IpAddr,
+    limits: &Limits,
+) -> Result<Request<'a>, Refusal> {
+    let two = head.version == Version::HTTP_2;
+    if two && size::is_too_large(head, limits) {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if head.method == Method::CONNECT {
+        return Err(Refusal::MethodNotAllowed(Methods::usual().allow()));
+    }
+    let of_target = || head.uri.authority().map(http::uri::Authority::as_str);
+    let parts = Parts {
+        method: head.method.as_str(),
+        target: head.raw_path(),
+        authority: if two { of_target() } else { None },
+        headers: &head.headers,
+        connection: &facts.connection,
+    };
+    let request = Request::parse(parts).map_err(Refusal::Malformed)?;
+    Ok(request.on_behalf_of(client))
+}
+
+/// Checks what is asked of every request, whatever its route.
+///
+/// # Errors
+/// It is for another host than its connection, or announces a body that is too large.
+pub(super) fn check(
+    request: &Request<'_>,
+    facts: &Facts,
+    tls: Option<&TlsState>,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    if let Some(tls) = tls
+        && facts.listener == ListenerKind::Tls
+        && !tls.serves(facts.server_name.as_deref(), request.host())
+    {
+        return Err(Refusal::Misdirected);
+    }
+    match size::announced_length(request.headers()) {
+        Ok(Some(length)) if length > limits.request_body_bytes => Err(Refusal::BodyTooLarge),
+        Ok(_) => Ok(()),
+        Err(malformed) => Err(Refusal::Malformed(malformed)),
+    }
+}
