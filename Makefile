@@ -7,7 +7,7 @@ TOOLS := target/tools
 
 help:
 	@echo "make run    build and start on gateway.yaml, with demonstration credentials"
-	@echo "make test   formatting, lints, licences and advisories, unit and end-to-end tests"
+	@echo "make test   formatting, lints, licences and advisories, unit and end-to-end tests, a smoke run of the fuzz targets"
 	@echo "make bench  benchmarks of the decision and of the whole gateway"
 	@echo "make fuzz   every fuzz target for a minute, with a nightly toolchain"
 
@@ -25,6 +25,7 @@ test:
 	$(CARGO) clippy --all-targets --locked -- --deny warnings
 	scripts/deny
 	scripts/nextest
+	scripts/fuzz-smoke
 
 bench:
 	scripts/install build test
