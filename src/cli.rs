@@ -4,12 +4,14 @@
 mod check;
 mod demo;
 mod dev_token;
+mod explain;
 mod hash_password;
 mod keys;
 pub mod revoke;
 mod routes;
 mod run;
 mod schema;
+mod sketch;
 mod table;
 
 use std::path::PathBuf;
@@ -35,6 +37,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Show what is matched, who may, and where it goes.
     Routes(routes::RoutesArguments),
+    /// Say what would become of a request, and why.
+    Explain(explain::ExplainArguments),
     /// Make API keys and list them.
     Keys(keys::KeysArguments),
     /// Read a password and write the line of a user file for it.
@@ -131,6 +135,7 @@ pub fn execute(arguments: Arguments) -> Output {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Routes(arguments) => routes::execute(&arguments),
+        Command::Explain(arguments) => explain::execute(&arguments),
         Command::Keys(arguments) => keys::execute(&arguments),
         Command::HashPassword(arguments) => hash_password::execute(&arguments),
         Command::DevToken(arguments) => dev_token::execute(&arguments),

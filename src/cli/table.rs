@@ -35,3 +35,20 @@ impl<const N: usize> fmt::Display for Table<N> {
         formatter.write_str(&lines.join("\n"))
     }
 }
+
+/// The lines of `text`, broken at spaces so that none is longer than `width` unless a word is.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}

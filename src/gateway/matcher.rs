@@ -7,6 +7,7 @@
 //! A path has one meaning here, but there are upstreams that see others in it. One that they would take for the path of
 //! another route has no route: otherwise a looser one would be a way around a stricter one.
 
+mod near;
 mod pattern;
 mod reading;
 
@@ -19,6 +20,7 @@ use http::HeaderValue;
 use super::requirement::Methods;
 use super::route::Route;
 use crate::request::Request;
+pub use near::{Miss, Near};
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 
 /// All routes.
@@ -82,23 +84,23 @@ impl RouteTable {
     pub fn find(&self, request: &Request<'_>) -> Lookup {
         let mut search = Search::new(request.method());
         match self.exact.find(request.host(), &request.target().segments(), &mut search) {
-            Some(route) if self.is_disputed(request, route) => Lookup::NoRoute,
+            Some(route) if self.dispute(request, route).is_some() => Lookup::NoRoute,
             Some(route) => Lookup::Found(route.clone()),
             None if search.other_methods.is_empty() => Lookup::NoRoute,
             None => Lookup::MethodNotAllowed(search.allow()),
         }
     }
 
-    /// Whether the path of `request`, which has found `route`, is that of another route in the eyes of some upstreams.
-    fn is_disputed(&self, request: &Request<'_>, route: &Route) -> bool {
+    /// The other route whose path that of `request`, which has found `route`, is in the eyes of some upstreams.
+    fn dispute(&self, request: &Request<'_>, route: &Route) -> Option<&Arc<Route>> {
         if !self.folds && !reading::has_others(request.target()) {
-            return false;
+            return None;
         }
-        reading::others(request.target()).iter().any(|segments| {
+        reading::others(request.target()).iter().find_map(|segments| {
             let segments = segments.iter().map(|segment| Cow::Borrowed(segment.as_str()));
             let other = self.folded.find(request.host(), &segments, &mut Search::new(request.method()));
             // Routes that differ by case only are what the file wants.
-            other.is_some_and(|other| {
+            other.filter(|other| {
                 other.pattern.host != route.pattern.host
                     || !other.pattern.path.eq_ignoring_case(&route.pattern.path)
             })

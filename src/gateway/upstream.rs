@@ -84,6 +84,17 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+impl Protocol {
+    /// How a target with it begins in the file.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::HttpTwo => "h2c",
+            Self::Https => "https",
+        }
+    }
+}
+
 impl Targets {
     /// Takes turns among `targets`, of which there is at least one.
     pub fn new(targets: Vec<Target>) -> Self {

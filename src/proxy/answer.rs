@@ -82,6 +82,11 @@ impl Answer {
         Self { status: StatusCode::PERMANENT_REDIRECT, fields, body: Bytes::new() }
     }
 
+    /// The fields beside the status.
+    pub(super) fn into_fields(self) -> Vec<(HeaderName, HeaderValue)> {
+        self.fields
+    }
+
     /// Writes the answer to a request that the library has read.
     pub(super) async fn write(self, session: &mut Session) -> Result<()> {
         let Self { status, fields, body } = self;

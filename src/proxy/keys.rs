@@ -51,6 +51,12 @@ impl KeyKeeper {
         }
     }
 
+    /// Reads `source`, or finds that it cannot be read, and keeps it fresh from then on.
+    pub(super) async fn read(&self, source: &Arc<KeySource>) {
+        tokio::spawn(keep_fresh(source.clone(), self.fetch.clone(), self.clock.clone()));
+        source.settled().await;
+    }
+
     /// Waits until every source of `configuration` has been read, or could not be.
     pub(super) async fn settled(configuration: &Configuration) {
         for source in sources(configuration) {

@@ -12,7 +12,29 @@ use crate::config::listeners::ListenerKind;
 use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::requirement::Methods;
+use crate::request::head::{HeadError, HeadLimits};
 use crate::request::{Parts, Request};
+
+/// What the library takes at most, whatever the policy says: it would refuse more in its own words.
+const MOST_BYTES: usize = 1 << 19;
+const MOST_FIELDS: usize = 256;
+
+/// How large a head over HTTP/1 may be.
+pub(super) fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits {
+        bytes: usize::try_from(limits.request_header_bytes).unwrap_or(usize::MAX).min(MOST_BYTES),
+        fields: limits.request_headers.min(MOST_FIELDS),
+    }
+}
+
+/// How a request whose head over HTTP/1 is refused is answered.
+pub(super) fn refusal(error: HeadError) -> Refusal {
+    match error {
+        HeadError::Malformed(malformed) => Refusal::Malformed(malformed),
+        HeadError::TooLarge => Refusal::HeadTooLarge,
+        HeadError::Tunnel => Refusal::MethodNotAllowed(Methods::usual().allow()),
+    }
+}
 
 /// Reads `head`, which came on the connection that `facts` are about, on behalf of `client`.
 ///

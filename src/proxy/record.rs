@@ -24,7 +24,7 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
     let status = session.response_written().map_or(0, |response| response.status.as_u16());
     let head = session.req_header();
     let method = method_label(head.method.as_str());
-    let outcome = Outcome::of(exchange);
+    let outcome = Outcome::of(&exchange.verdict, exchange.overturned);
     let route = outcome.route();
     let series = route.map_or(&shared.no_route, |route| &route.series);
     series.answered(method, status);
@@ -85,6 +85,33 @@ pub(super) fn refused_early(
     });
 }
 
+/// What the access log says of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// `public`, `allowed`, `reported`, `redirected` or `refused`.
+    pub outcome: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// The route's name.
+    pub route: Option<String>,
+    /// The name of the method in `auth`.
+    pub auth: Option<String>,
+    /// Who it was.
+    pub subject: Option<String>,
+}
+
+/// What the access log would say of `verdict`.
+pub(super) fn logged(verdict: &Verdict) -> Logged {
+    let outcome = Outcome::of(verdict, None);
+    Logged {
+        outcome: outcome.result,
+        reason: outcome.reason,
+        route: outcome.route().map(|route| route.name.to_string()),
+        auth: outcome.auth.map(str::to_owned),
+        subject: outcome.identity.map(|identity| identity.subject.as_str().to_owned()),
+    }
+}
+
 /// How the exchange was decided, in the words of the log.
 struct Outcome<'a> {
     verdict: &'a Verdict,
@@ -95,8 +122,7 @@ struct Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    fn of(exchange: &'a Exchange) -> Self {
-        let verdict = &exchange.verdict;
+    fn of(verdict: &'a Verdict, overturned: Option<&'static str>) -> Self {
         let ok = Reason::Ok.label();
         let without_caller = |result, reason| Self { verdict, result, reason, auth: None, identity: None };
         match verdict {
@@ -106,7 +132,7 @@ impl<'a> Outcome<'a> {
                 let decided = admission
                     .outcome()
                     .map_or(("public", ok), |outcome| (outcome.label(), outcome.reason().label()));
-                let (result, reason) = exchange.overturned.map_or(decided, |code| ("refused", code));
+                let (result, reason) = overturned.map_or(decided, |code| ("refused", code));
                 let auth = guard(admission.route()).and_then(|guard| guard.auth(admission.method()));
                 let identity = admission.identity().map(|identity| &**identity);
                 Self { verdict, result, reason, auth, identity }
@@ -160,7 +186,7 @@ fn millis(duration: std::time::Duration) -> f64 {
 }
 
 /// The path as it may be logged: segments that look like a credential are redacted. The query is never logged at all.
-pub(super) fn loggable_path(path: &str) -> String {
+pub fn loggable_path(path: &str) -> String {
     const LONGEST: usize = 1024;
     let mut shown = String::with_capacity(path.len().min(LONGEST));
     for (at, segment) in path.split('/').enumerate() {

@@ -19,15 +19,14 @@ use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport};
 use super::edge::Edge;
 use super::facts::Facts;
 use super::forward::is_trusted;
+use super::reading::{self, head_limits};
 use super::record;
 use super::request_id::RequestId;
 use super::shared::Shared;
 use super::tls::read_client_certificate;
 use crate::config::listeners::ListenerKind;
+use crate::gateway::Gateway;
 use crate::gateway::refusal::Refusal;
-use crate::gateway::requirement::Methods;
-use crate::gateway::{Gateway, Limits};
-use crate::request::head::{HeadError, HeadLimits};
 use crate::request::{self, Connection};
 
 /// How long a connection that is about to be closed is listened to once more: what the system has received by then is
@@ -132,15 +131,8 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
         };
         match outcome {
             HeadOutcome::Ready => {}
-            HeadOutcome::Refused(HeadError::Malformed(malformed)) => {
-                return refuse(shared, &mut downstream, &Refusal::Malformed(malformed)).await;
-            }
-            HeadOutcome::Refused(HeadError::TooLarge) => {
-                return refuse(shared, &mut downstream, &Refusal::HeadTooLarge).await;
-            }
-            HeadOutcome::Refused(HeadError::Tunnel) => {
-                let refusal = Refusal::MethodNotAllowed(Methods::usual().allow());
-                return refuse(shared, &mut downstream, &refusal).await;
+            HeadOutcome::Refused(error) => {
+                return refuse(shared, &mut downstream, &reading::refusal(error)).await;
             }
             HeadOutcome::TimedOut => return refuse(shared, &mut downstream, &Refusal::RequestTimeout).await,
             HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
@@ -151,17 +143,6 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
         let (stream, _) = reused.consume();
         let Ok(again) = stream.into_any().downcast::<Downstream>() else { return };
         downstream = again;
-    }
-}
-
-/// What the library takes at most, whatever the policy says: it would refuse more in its own words.
-const MOST_BYTES: usize = 1 << 19;
-const MOST_FIELDS: usize = 256;
-
-fn head_limits(limits: &Limits) -> HeadLimits {
-    HeadLimits {
-        bytes: usize::try_from(limits.request_header_bytes).unwrap_or(usize::MAX).min(MOST_BYTES),
-        fields: limits.request_headers.min(MOST_FIELDS),
     }
 }
 

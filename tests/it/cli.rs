@@ -66,9 +66,18 @@ fn commands_explain_themselves() {
     let folder = folder(&[]);
     let run = |arguments: &[&str]| portcullis(folder.path(), arguments, "");
     let help = run(&["--help"]);
-    for command in
-        ["run", "check", "routes", "keys", "hash-password", "dev-token", "demo", "revoke", "schema"]
-    {
+    for command in [
+        "run",
+        "check",
+        "explain",
+        "routes",
+        "keys",
+        "hash-password",
+        "dev-token",
+        "demo",
+        "revoke",
+        "schema",
+    ] {
         assert!(help.success().contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
         assert!(run(&[command, "--help"]).success().contains("Usage: portcullis"), "{command}");
     }

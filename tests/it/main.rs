@@ -60,6 +60,7 @@ mod attacks;
 mod cli;
 mod credentials;
 mod exhaustion;
+mod explain;
 mod faults;
 mod forwarding;
 mod grpc;
