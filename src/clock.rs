@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
 
 /// A source of wall-clock time.
 #[derive(Clone, Debug, Default)]
@@ -67,25 +66,23 @@ pub fn rfc3339_millis(unix_millis: u64) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamp(pub u64);
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Timestamp {
+    /// Appends the text.
+    pub fn append_to(self, out: &mut Vec<u8>) {
         thread_local! {
-            static LAST: RefCell<(u64, String)> = RefCell::new((0, rfc3339_millis(0)));
+            static LAST: RefCell<(u64, String)> = RefCell::new((0, rfc3339(0)));
         }
         LAST.with_borrow_mut(|(second, text)| {
             if *second != self.0 / 1000 {
                 *second = self.0 / 1000;
-                *text = rfc3339_millis(self.0);
+                *text = rfc3339(*second);
             }
-            // The text ends with three digits of milliseconds and `Z`.
+            // The text ends with `Z`, before which the milliseconds stand.
+            out.extend_from_slice(&text.as_bytes()[..text.len() - 1]);
             let millis = self.0 % 1000;
-            text.truncate(text.len() - "000Z".len());
-            for digit in [millis / 100, millis / 10 % 10, millis % 10] {
-                text.push(char::from_digit(u32::try_from(digit).unwrap_or_default(), 10).unwrap_or('0'));
-            }
-            text.push('Z');
-            serializer.serialize_str(text)
-        })
+            let digit = |unit: u64| b'0' + u8::try_from(millis / unit % 10).unwrap_or_default();
+            out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z']);
+        });
     }
 }
 
@@ -124,9 +121,10 @@ mod tests {
         for millis in
             [0, 7, 1_795_251_600_007, 1_795_251_600_999, 1_795_251_601_000, 1_795_251_600_070, u64::MAX]
         {
-            let text = serde_json::to_string(&Timestamp(millis)).unwrap();
-            let expect =
-                if millis == u64::MAX { text.clone() } else { format!("\"{}\"", rfc3339_millis(millis)) };
+            let mut text = Vec::new();
+            Timestamp(millis).append_to(&mut text);
+            let text = String::from_utf8(text).unwrap();
+            let expect = if millis == u64::MAX { text.clone() } else { rfc3339_millis(millis) };
             assert_eq!(text, expect);
         }
     }

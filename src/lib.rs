@@ -11,10 +11,11 @@
 //! | 3 | [`revocation`] | is this credential still good? |
 //! | 2 | [`authn`] | who is this? |
 //! | 1 | [`request`] | what was asked: borrowed, parsed once, canonical or refused |
-//! | 0 | [`secret`], [`clock`], [`units`], [`fingerprint`], [`hex`], [`problem`], [`yaml`], [`loading`], [`telemetry`] | vocabulary |
+//! | 0 | [`secret`], [`address`], [`clock`], [`units`], [`fingerprint`], [`hex`], [`problem`], [`yaml`], [`loading`], [`telemetry`] | vocabulary |
 #![forbid(unsafe_code)]
 
 // Floor 0.
+pub mod address;
 pub mod clock;
 pub mod fingerprint;
 pub mod hex;

@@ -50,7 +50,12 @@ impl fmt::Debug for Secret {
 /// as long as a key. Such text is not shown where it may have got by mistake, in a path or in a line of a file.
 pub fn looks_like_a_credential(text: &str) -> bool {
     const SEPARATORS: [char; 13] = ['=', ':', ';', ',', '&', '@', '/', ' ', '"', '\'', '(', ')', '$'];
-    text.contains(OWN_KEY) || text.split(SEPARATORS).any(|word| is_token(word) || is_random(word))
+    // Most of what is asked about is a short word.
+    let has = |form: &str| text.as_bytes().windows(form.len()).any(|window| window == form.as_bytes());
+    if text.len() < KEY_LENGTH && !has(TOKEN) {
+        return has(OWN_KEY);
+    }
+    has(OWN_KEY) || text.split(SEPARATORS).any(|word| is_token(word) || is_random(word))
 }
 
 /// How our own API keys begin.
@@ -59,12 +64,14 @@ const OWN_KEY: &str = "pcl_";
 /// How an object in JSON begins in base64, and so every token (RFC 7519 §3).
 const TOKEN: &str = "eyJ";
 
+/// As long as a key is at least.
+const KEY_LENGTH: usize = 32;
+
 fn is_token(word: &str) -> bool {
     word.find(TOKEN).is_some_and(|at| word[at..].contains('.'))
 }
 
 fn is_random(word: &str) -> bool {
-    const KEY_LENGTH: usize = 32;
     if word.len() < KEY_LENGTH {
         return false;
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by floor, lowest first. A file imports only from floors below its own, or from its own module.
 const FLOORS: [&[&str]; 8] = [
-    &["clock", "fingerprint", "hex", "loading", "problem", "secret", "telemetry", "units", "yaml"],
+    &["address", "clock", "fingerprint", "hex", "loading", "problem", "secret", "telemetry", "units", "yaml"],
     &["request"],
     &["authn"],
     &["revocation"],

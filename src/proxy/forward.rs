@@ -14,6 +14,7 @@ use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
 use super::request_id::{REQUEST_ID, RequestId};
+use crate::address;
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
@@ -67,6 +68,9 @@ const FROM_TRUSTED: [&str; 6] = [
     "x-forwarded-proto",
 ];
 
+/// About as many fields are written as most requests get: room is made for them at once.
+const MOST_WRITTEN: usize = 10;
+
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -82,6 +86,7 @@ impl Preparation<'_> {
 
     fn remove_and_write(&self, parts: &mut Parts) -> Result<()> {
         let before = Forwarding::of(&parts.headers, self.trusts_peer());
+        parts.headers.reserve(MOST_WRITTEN);
         self.remove_ours(&mut parts.headers);
         if let Some(location) = self.admission.credential_to_strip() {
             parts.headers.remove(location.header());
@@ -141,7 +146,7 @@ impl Preparation<'_> {
             Transport::Tls => "https",
         };
         let own_host = host_of(parts);
-        let peer_text = peer.to_string();
+        let peer_text = address::text(peer);
         let element = forwarded_element(peer, &peer_text, own_host.as_ref(), own_proto);
         let addresses = match addresses {
             Some(before) => format!("{before}, {peer_text}"),
@@ -322,10 +327,11 @@ pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 fn forwarded_element(peer: IpAddr, peer_text: &str, host: Option<&HeaderValue>, proto: &str) -> String {
     // An address with colons is quoted.
     let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
-    match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => format!("for={open}{peer_text}{close};host=\"{host}\";proto={proto}"),
-        None => format!("for={open}{peer_text}{close};proto={proto}"),
-    }
+    let parts = match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => ["for=", open, peer_text, close, ";host=\"", host, "\";proto=", proto],
+        None => ["for=", open, peer_text, close, "", "", ";proto=", proto],
+    };
+    parts.concat()
 }
 
 /// The host that was asked for, as it was sent; it has been parsed, so it contains no quote.

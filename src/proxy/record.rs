@@ -47,9 +47,9 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
         path: &exchange.path,
         route: route.map_or(NO_ROUTE, |route| &route.name),
         status,
-        duration_ms: millis(duration),
+        duration: duration.into(),
         upstream: upstream.map(|upstream| &*upstream.name),
-        upstream_ms: exchange.upstream_took.map(millis),
+        upstream_took: exchange.upstream_took.map(Into::into),
         received_bytes: exchange.received,
         sent_bytes: session.body_bytes_sent() as u64,
         auth: outcome.auth,
@@ -176,13 +176,6 @@ fn guard(route: &Route) -> Option<&Guard> {
         Access::Guarded(guard) => Some(guard),
         Access::Public(_) => None,
     }
-}
-
-fn millis(duration: std::time::Duration) -> f64 {
-    // Whole microseconds are precise enough, and keep the line short.
-    #[expect(clippy::cast_precision_loss, reason = "a request does not take 2^52 microseconds")]
-    let micros = duration.as_micros() as f64;
-    micros / 1000.0
 }
 
 /// The path as it may be logged: segments that look like a credential are redacted. The query is never logged at all.

@@ -19,19 +19,18 @@ pub(super) struct RequestId(HeaderValue);
 impl RequestId {
     /// A new identifier: unique, and not guessable from another process's. It is no secret.
     pub(super) fn fresh() -> Self {
-        static PROCESS: OnceLock<[u8; 8]> = OnceLock::new();
+        static PROCESS: OnceLock<[u8; 16]> = OnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let process = PROCESS.get_or_init(|| {
             let mut bytes = [0; 8];
             // Without randomness identifiers are still unique within the process, which is all that they must be.
             let _ = aws_lc_rs::rand::fill(&mut bytes);
-            bytes
+            digits(bytes)
         });
-        let next = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let next = digits(NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let mut text = [0; 32];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(process.iter().chain(&next)) {
-            digits.copy_from_slice(&hex::digits(*byte));
-        }
+        text[..16].copy_from_slice(process);
+        text[16..].copy_from_slice(&next);
         // Digits can always stand in a header field.
         Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| Self::default().0))
     }
@@ -55,6 +54,14 @@ impl RequestId {
     pub(super) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+}
+
+fn digits(bytes: [u8; 8]) -> [u8; 16] {
+    let mut text = [0; 16];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&hex::digits(byte));
+    }
+    text
 }
 
 /// None yet: an empty identifier.

@@ -32,8 +32,8 @@ impl<'a> Authority<'a> {
                 None => return Err(Malformed::Host),
             }
         } else {
-            match text.split_once(':') {
-                Some((host, port)) => (name(host)?, Some(port)),
+            match text.bytes().position(|byte| byte == b':') {
+                Some(colon) => (name(&text[..colon])?, Some(&text[colon + 1..])),
                 None => (name(text)?, None),
             }
         };
@@ -64,9 +64,9 @@ fn name(host: &str) -> Result<&str, Malformed> {
     let well_formed = !host.is_empty()
         && host.len() <= LONGEST_HOST
         && host.bytes().all(allowed)
-        && !host.starts_with('.')
-        && !host.ends_with('.')
-        && !host.contains("..");
+        && !host.as_bytes().starts_with(b".")
+        && !host.as_bytes().ends_with(b".")
+        && !host.as_bytes().windows(2).any(|window| window == b"..");
     if well_formed { Ok(host) } else { Err(Malformed::Host) }
 }
 

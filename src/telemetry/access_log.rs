@@ -4,68 +4,70 @@
 //! writes it out in batches. When the writer cannot keep up and the buffer is full, lines are dropped and counted:
 //! a slow disk must not slow down requests, and must not be silent either.
 
+mod line;
+
 use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use serde::Serialize;
 
 use crate::clock::Timestamp;
 
 /// What is said about one request. Fields that do not apply are left out of the line.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct Entry<'a> {
     /// When the request's first byte arrived, RFC 3339 in UTC.
     pub time: Timestamp,
     /// The identifier that the upstream and the client saw in `X-Request-Id`.
     pub request_id: &'a str,
     /// The address of the client: the peer, or what a trusted proxy said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
     /// `HTTP/1.1` or `HTTP/2`.
     pub protocol: &'a str,
     /// The request's method, or `other` for one that is not registered.
     pub method: &'a str,
     /// The host that was asked for.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub host: &'a str,
     /// The path without its query; segments that look like credentials are redacted.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub path: &'a str,
     /// The route's name, or `none`.
     pub route: &'a str,
     /// The status of the answer; 0 when the client was gone before there was one.
     pub status: u16,
-    /// From the request's first byte to the answer's last, in milliseconds.
-    pub duration_ms: f64,
+    /// From the request's first byte to the answer's last; written in milliseconds.
+    pub duration: Micros,
     /// The upstream's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
-    /// From choosing the upstream to its answer's head, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_ms: Option<f64>,
+    /// From choosing the upstream to its answer's head; written in milliseconds.
+    pub upstream_took: Option<Micros>,
     /// Bytes of the request's body that were read.
     pub received_bytes: u64,
     /// Bytes of the answer's body that were sent.
     pub sent_bytes: u64,
     /// The name of the method in `auth`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<&'a str>,
     /// `api_key`, `basic` or `jwt`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_method: Option<&'a str>,
     /// Who it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<&'a str>,
     /// The public identifier of the API key, or the `kid` of the key that signed the token.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<&'a str>,
     /// `public`, `allowed`, `refused` or `reported`.
     pub outcome: &'a str,
     /// Why, from a closed set: `ok`, `no_credential`, `expired`, …
     pub reason: &'a str,
+}
+
+/// Whole microseconds, which are precise enough for a line and keep it short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Micros(pub u64);
+
+impl From<Duration> for Micros {
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    }
 }
 
 /// The buffer between requests and the writer.
@@ -105,10 +107,7 @@ impl AccessLog {
             return;
         }
         let was_empty = buffer.lines.is_empty();
-        // Writing to a vector fails only when an entry cannot be serialized, and strings and numbers always can.
-        if serde_json::to_writer(&mut buffer.lines, entry).is_ok() {
-            buffer.lines.push(b'\n');
-        }
+        entry.append_to(&mut buffer.lines);
         drop(buffer);
         if was_empty {
             self.0.filled.notify_one();
