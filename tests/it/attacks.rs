@@ -5,6 +5,7 @@
 
 mod answers;
 mod chunks;
+mod coding;
 mod credentials;
 mod framing;
 mod host;

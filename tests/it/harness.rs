@@ -13,6 +13,7 @@ pub mod problem;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+pub mod scale;
 pub mod text;
 pub mod tls;
 pub mod upstream;

@@ -43,6 +43,7 @@
 //! - Parts of `gateway.yaml` that a test does not write (`version`, `listen`, `admin`, `tls`) are added; see
 //!   [`Gateway::builder`](harness::gateway::Gateway::builder). Ports are always 0, so tests run side by side.
 //! - Nothing sleeps. Whatever has to be waited for has a `wait_for_…`, and fails with a sentence after ten seconds.
+//! - `PORTCULLIS_TEST_SCALE=20` makes tests that do something many times do it 20 times as often.
 //! - Every party ends when it is dropped. An upstream that received something that is not HTTP/1.1, and a gateway that
 //!   panicked, fail the test then, whatever else it asserted.
 //! - What a well-behaved client cannot say is written by hand: bytes with
