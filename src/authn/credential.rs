@@ -49,6 +49,36 @@ impl Location {
     }
 }
 
+/// The fields that are removed from a request before it goes upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strip {
+    api_key: bool,
+    authorization: bool,
+}
+
+impl Strip {
+    /// All fields in which a credential of an `accepted` kind may stand.
+    pub fn all(accepted: Accepted) -> Self {
+        let Accepted { api_key, basic, jwt } = accepted;
+        Self { api_key, authorization: api_key || basic || jwt }
+    }
+
+    /// The names of the fields.
+    pub fn headers(self) -> impl Iterator<Item = HeaderName> {
+        let Self { api_key, authorization } = self;
+        api_key.then_some(API_KEY).into_iter().chain(authorization.then_some(header::AUTHORIZATION))
+    }
+}
+
+impl From<Option<Location>> for Strip {
+    fn from(location: Option<Location>) -> Self {
+        Self {
+            api_key: location == Some(Location::ApiKey),
+            authorization: location == Some(Location::Authorization),
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug)]
 pub enum Found<'a> {

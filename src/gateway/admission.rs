@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::guard::{Known, Outcome, Rejected};
-use super::route::Route;
+use super::refusal::Refusal;
+use super::route::{Mode, Route};
 use crate::authn::Identity;
-use crate::authn::credential::Location;
+use crate::authn::credential::Strip;
 
 /// A request that may go upstream, and as whom.
 #[derive(Clone, Debug)]
@@ -43,8 +44,20 @@ impl Admission {
         &self.route
     }
 
-    /// Who it is, if a credential was verified.
+    /// Who it is, if a credential was verified and is good. On a route that only reports, that may be someone who lacks a
+    /// scope or a role, but nobody whose credential was revoked or could not be checked.
     pub fn identity(&self) -> Option<&Arc<Identity>> {
+        match &self.caller {
+            Caller::Anonymous => None,
+            Caller::Known(known) => Some(&known.identity),
+            Caller::Reported(rejected) => {
+                rejected.identity.as_ref().filter(|_| matches!(rejected.refusal, Refusal::Forbidden(_)))
+            }
+        }
+    }
+
+    /// Who it is, or was before the credential was revoked, for the log.
+    pub fn caller(&self) -> Option<&Arc<Identity>> {
         match &self.caller {
             Caller::Anonymous => None,
             Caller::Known(known) => Some(&known.identity),
@@ -52,11 +65,19 @@ impl Admission {
         }
     }
 
-    /// The field that holds the credential and is removed before the request goes upstream.
-    pub fn credential_to_strip(&self) -> Option<Location> {
+    /// Whose credential has to stay good for as long as the request goes on. A route that only reports ends nothing.
+    pub fn leased_to(&self) -> Option<&Arc<Identity>> {
+        match self.route.mode {
+            Mode::Enforce => self.identity(),
+            Mode::Report => None,
+        }
+    }
+
+    /// The fields that may hold a credential and are removed before the request goes upstream.
+    pub fn credential_to_strip(&self) -> Strip {
         match &self.caller {
-            Caller::Anonymous => None,
-            Caller::Known(known) => known.strip,
+            Caller::Anonymous => Strip::default(),
+            Caller::Known(known) => known.strip.into(),
             Caller::Reported(rejected) => rejected.strip,
         }
     }

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use super::refusal::{Refusal, Told, Unauthenticated, told};
 use super::requirement::{Methods, Missing, Requirement};
 use crate::authn::api_key::format;
-use crate::authn::credential::{self, Accepted, Found, Location};
+use crate::authn::credential::{self, Accepted, Found, Location, Strip};
 use crate::authn::guessing::{Kind, Limiter, TooMany};
 use crate::authn::identity::Method;
 use crate::authn::witness::{Check, Finding};
@@ -67,8 +67,8 @@ pub struct Rejected {
     pub method: Option<usize>,
     /// Who it is, where that was verified.
     pub identity: Option<Arc<Identity>>,
-    /// The field to remove if the request passes all the same.
-    pub strip: Option<Location>,
+    /// The fields to remove if the request passes all the same.
+    pub strip: Strip,
 }
 
 impl Guard {
@@ -140,7 +140,7 @@ impl Guard {
             });
             return Err(Rejected {
                 refusal: Refusal::TlsRequired,
-                ..self.rejected(reason, Sent::Nothing, None)
+                ..self.rejected(reason, Sent::Unknown, None)
             });
         }
         witness.saw(|| Finding::passed(Check::Transport, "the connection is encrypted".to_owned()));
@@ -161,7 +161,7 @@ impl Guard {
                 let guess = limiter.guess(Kind::Token, request.client(), b"");
                 self.identify_bearer(token, now, &guess, witness).await
             }
-            Found::InQuery => Err(self.rejected(Reason::CredentialInQuery, Sent::Nothing, None)),
+            Found::InQuery => Err(self.rejected(Reason::CredentialInQuery, Sent::Unknown, None)),
             Found::Malformed => Err(self.rejected(Reason::Malformed, Sent::Unknown, None)),
             Found::Several => Err(self.rejected(Reason::MultipleCredentials, Sent::Unknown, None)),
         }
@@ -195,9 +195,10 @@ impl Guard {
 
     fn rejected(&self, reason: Reason, sent: Sent, method: Option<usize>) -> Rejected {
         let (challenges, strip) = match sent {
-            Sent::Nothing | Sent::Unknown => (self.challenges.plain(), None),
-            Sent::Other(strip) => (self.challenges.plain(), strip),
-            Sent::Token(strip) => (self.challenges.invalid_token(), strip),
+            Sent::Nothing => (self.challenges.plain(), Strip::default()),
+            Sent::Other(strip) => (self.challenges.plain(), strip.into()),
+            Sent::Token(strip) => (self.challenges.invalid_token(), strip.into()),
+            Sent::Unknown => (self.challenges.plain(), self.strip_all()),
         };
         let refusal = match told(reason) {
             Told::Challenge(code) => Refusal::Unauthenticated(Unauthenticated { code, challenges }),
@@ -205,6 +206,13 @@ impl Guard {
             Told::Plainly(refusal) => refusal,
         };
         Rejected { refusal, reason, method, identity: None, strip }
+    }
+
+    /// What is removed when it is not known which of several credentials was meant, or where one begins that is not well
+    /// formed: all that may be one, unless an upstream is to see credentials.
+    fn strip_all(&self) -> Strip {
+        let stays = self.authenticators.iter().any(Authenticator::forwards_credential);
+        if stays { Strip::default() } else { Strip::all(self.accepted) }
     }
 }
 

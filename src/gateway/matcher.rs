@@ -4,6 +4,9 @@
 //! path before a shorter one, a literal segment before `*` before `**`, a route with methods before one without. The
 //! table is a tree for each host, so a look-up costs as much as the path has segments, however many routes there are.
 //!
+//! A public route takes no method from a guarded one that is more specific and does not match it: whoever lists methods where
+//! callers are asked who they are does not mean that the others are for everybody.
+//!
 //! A path has one meaning here, but there are upstreams that see others in it. One that they would take for the path of
 //! another route has no route: otherwise a looser one would be a way around a stricter one.
 
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::requirement::Methods;
-use super::route::Route;
+use super::route::{Access, Route};
 use crate::request::Request;
 pub use near::{Miss, Near};
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
@@ -84,6 +87,7 @@ impl RouteTable {
     pub fn find(&self, request: &Request<'_>) -> Lookup {
         let mut search = Search::new(request.method());
         match self.exact.find(request.host(), &request.target().segments(), &mut search) {
+            Some(route) if search.is_way_around(route) => Lookup::MethodNotAllowed(search.allow()),
             Some(route) if self.dispute(request, route).is_some() => Lookup::NoRoute,
             Some(route) => Lookup::Found(route.clone()),
             None if search.other_methods.is_empty() => Lookup::NoRoute,
@@ -211,6 +215,16 @@ impl<'a, 't> Search<'a, 't> {
             self.other_methods.extend(routes);
         }
         found
+    }
+
+    /// Whether `found` lets anybody do what a more specific route with a guard does not match. One for the same host and path
+    /// says so itself.
+    fn is_way_around(&self, found: &Route) -> bool {
+        let same = |other: &Route| {
+            other.pattern.host == found.pattern.host && other.pattern.path == found.pattern.path
+        };
+        let guarded = |other: &&Arc<Route>| matches!(other.access, Access::Guarded(_)) && !same(other);
+        matches!(found.access, Access::Public(_)) && self.other_methods.iter().any(guarded)
     }
 
     fn allow(&self) -> HeaderValue {

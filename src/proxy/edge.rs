@@ -332,7 +332,7 @@ impl Edge {
     /// Lets an upgraded connection go on for as long as its credential is good.
     fn grant_lease(&self, session: &Session, exchange: &Exchange) {
         let Some(facts) = Facts::of(session) else { return };
-        let identity = exchange.admission().and_then(|admission| admission.identity()).cloned();
+        let identity = exchange.admission().and_then(|admission| admission.leased_to()).cloned();
         let shared = self.shared.clone();
         facts
             .upgrade
@@ -345,7 +345,7 @@ impl Edge {
             return Ok(());
         }
         exchange.checked = Instant::now();
-        let identity = exchange.admission().and_then(|admission| admission.identity());
+        let identity = exchange.admission().and_then(|admission| admission.leased_to());
         if identity.is_none_or(|identity| is_good(&self.shared, identity)) {
             Ok(())
         } else {

@@ -88,8 +88,8 @@ impl Preparation<'_> {
         let before = Forwarding::of(&parts.headers, self.trusts_peer());
         parts.headers.reserve(MOST_WRITTEN);
         self.remove_ours(&mut parts.headers);
-        if let Some(location) = self.admission.credential_to_strip() {
-            parts.headers.remove(location.header());
+        for name in self.admission.credential_to_strip().headers() {
+            parts.headers.remove(name);
         }
         join_cookies(&mut parts.headers)?;
         self.rewrite_path(parts)?;

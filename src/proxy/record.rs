@@ -134,7 +134,7 @@ impl<'a> Outcome<'a> {
                     .map_or(("public", ok), |outcome| (outcome.label(), outcome.reason().label()));
                 let (result, reason) = overturned.map_or(decided, |code| ("refused", code));
                 let auth = guard(admission.route()).and_then(|guard| guard.auth(admission.method()));
-                let identity = admission.identity().map(|identity| &**identity);
+                let identity = admission.caller().map(|identity| &**identity);
                 Self { verdict, result, reason, auth, identity }
             }
             Verdict::Refused(refused) => {

@@ -27,7 +27,7 @@ use super::request_id::{REQUEST_ID, RequestId};
 use super::tls::{TlsError, TlsState};
 use super::{reading, redirect};
 use crate::authn::Authenticator;
-use crate::authn::credential::{self, Location};
+use crate::authn::credential;
 use crate::authn::password::HashingPool;
 use crate::authn::witness::{Finding, Transcript};
 use crate::clock::Clock;
@@ -257,7 +257,7 @@ impl Rehearsal {
             send(&mut head);
         }
         let headers = head.headers.clone();
-        let stripped = admission.credential_to_strip().map(Location::header);
+        let stripped = admission.credential_to_strip().headers().find(|name| sent.contains_key(name));
         let (kept, removed): (Vec<HeaderName>, Vec<HeaderName>) =
             sent.keys().cloned().partition(|name| headers.contains_key(name));
         let same = |name: &HeaderName| headers.get_all(name).iter().eq(sent.get_all(name).iter());

@@ -17,6 +17,7 @@ mod logs;
 mod path;
 mod random;
 mod readings;
+mod reporting;
 mod reuse;
 mod streams;
 mod targets;

@@ -134,7 +134,8 @@ impl Rules {
         Ok((validity, issued_at.map(whole_seconds)))
     }
 
-    /// Every name under which the token can be revoked. One of the wrong type could not be revoked, and is refused.
+    /// Every name under which the token can be revoked. One of the wrong type, `null` among them, could not be revoked, and is
+    /// refused (RFC 7519 §4.1.7).
     fn revocable(
         &self,
         subject: &Subject,
@@ -202,7 +203,7 @@ fn whole_seconds(seconds: f64) -> u64 {
 }
 
 fn optional_text<'j>(claims: &'j Object<'_>, name: &str) -> Result<Option<&'j str>, Reason> {
-    claims.get_some(name).map(|value| value.text().ok_or(Reason::MissingClaim)).transpose()
+    claims.get(name).map(|value| value.text().ok_or(Reason::MissingClaim)).transpose()
 }
 
 /// A list of texts, or one text that `split` takes apart.

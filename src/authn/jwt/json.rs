@@ -44,11 +44,6 @@ impl<'a> Object<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
-
-    /// The member called `name`, with `null` taken for its absence.
-    pub(super) fn get_some(&self, name: &str) -> Option<&Json<'a>> {
-        self.get(name).filter(|value| **value != Json::Null)
-    }
 }
 
 impl Json<'_> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::reading;
 use crate::gateway::requirement::Methods;
 use crate::request::authority::Authority;
 use crate::request::target::Target;
@@ -144,7 +145,7 @@ impl Segment {
     pub(super) fn to_lower_case(&self) -> Self {
         match self {
             Self::Any => Self::Any,
-            Self::Literal(text) => Self::Literal(text.to_ascii_lowercase().into()),
+            Self::Literal(text) => Self::Literal(reading::fold(text).into()),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn has_others(target: &Target<'_>) -> bool {
 
 /// The segments of each reading, in lower case.
 pub(super) fn others(target: &Target<'_>) -> Vec<Vec<String>> {
-    let plain: Vec<String> = target.segments().map(|segment| segment.to_ascii_lowercase()).collect();
+    let plain: Vec<String> = target.segments().map(|segment| fold(&segment)).collect();
     let mut all = Vec::new();
     if target.has_encoded_slash() {
         let divided = plain.iter().flat_map(|segment| segment.split('/')).map(str::to_owned).collect();
@@ -22,6 +22,15 @@ pub(super) fn others(target: &Target<'_>) -> Vec<Vec<String>> {
     let cut: Vec<_> = all.iter().filter(|segments| has_parameters(segments)).map(|all| cut(all)).collect();
     all.extend(cut);
     all
+}
+
+/// `text` as it compares for whoever ignores case. Some compare both cases of a letter, so that the Kelvin sign is a `k`, a
+/// long s an `s` and a dotless i an `i`.
+pub(super) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 fn has_parameters(segments: &[String]) -> bool {

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::gateway::guard::Guard;
 use crate::gateway::route::{Access, Mode};
 use crate::gateway::upstream::{Destination, Timeouts, Upstream};
 use crate::request::{Connection, Parts, Transport};
 use crate::telemetry::metrics::Metrics;
 
-/// A table from rows of name, host, path and methods; `*` is any host, and no methods are all methods.
+/// A table from rows of name, host, path and methods; `*` is any host, and no methods are all methods. Routes are public
+/// unless their names end in `!`.
 fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
     let metrics = Metrics::new("0", "0").unwrap();
     let second = std::time::Duration::from_secs(1);
@@ -28,7 +30,11 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
                 path: PathPattern::parse(path).unwrap(),
                 methods: (!methods.is_empty()).then(|| Methods::new(methods.iter().copied())),
             },
-            access: Access::Public(Methods::usual()),
+            access: if name.ends_with('!') {
+                Access::Guarded(Guard::new(Vec::new(), Vec::new(), &Arc::new(metrics.route(name))))
+            } else {
+                Access::Public(Methods::usual())
+            },
             upstream: upstream.clone(),
             strip_segments: 0,
             allows_encoded_slashes: false,
@@ -158,6 +164,42 @@ fn methods_narrow_a_route_and_are_told() {
 }
 
 #[test]
+fn a_public_route_takes_no_method_from_a_guarded_one() {
+    let table = table(&[
+        ("site", "*", "/**", &[]),
+        ("admin!", "*", "/admin/**", &["GET", "POST"]),
+        ("help", "*", "/admin/help", &["GET"]),
+        ("read", "*", "/both", &["GET"]),
+        ("write!", "*", "/both", &["POST"]),
+        ("same", "*", "/same", &[]),
+        ("same-post!", "*", "/same", &["POST"]),
+        ("files", "*", "/files/**", &["GET"]),
+        ("app!", "app.example.com", "/**", &[]),
+        ("app-files", "app.example.com", "/files/**", &["GET"]),
+        ("own!", "own.example.com", "/x", &["GET"]),
+    ]);
+    for (method, host, target, expect) in [
+        ("GET", "h", "/admin/x", "admin!"),
+        ("DELETE", "h", "/admin/x", "405 GET, POST"),
+        ("HEAD", "h", "/admin", "405 GET, POST"),
+        ("GET", "h", "/admin/help", "help"),
+        ("POST", "h", "/admin/help", "admin!"),
+        ("PUT", "h", "/admin/help", "405 GET, POST"),
+        ("GET", "h", "/both", "read"),
+        ("PUT", "h", "/both", "405 GET, POST"),
+        // One for the same path says so itself, and what is public anyway is no way around anything.
+        ("PUT", "h", "/same", "same"),
+        ("PUT", "h", "/files/x", "site"),
+        // The other way round it is guarded.
+        ("PUT", "app.example.com", "/files/x", "app!"),
+        ("PUT", "own.example.com", "/x", "405 GET"),
+        ("PUT", "own.example.com", "/y", "site"),
+    ] {
+        assert_eq!(find(&table, method, host, target), expect, "{method} {host}{target}");
+    }
+}
+
+#[test]
 fn a_long_path_does_not_exhaust_the_stack() {
     let table = table(&[("rest", "*", "/a/**", &[]), ("stars", "*", "/*/*/*/x", &[])]);
     let target = "/a".repeat(16_000);
@@ -178,6 +220,9 @@ fn a_path_that_upstreams_may_take_for_that_of_another_route_has_none() {
     for (host, target, expect) in [
         ("h", "/admin/X;y/z", "admin"),
         ("h", "/ADMIN", "404"),
+        ("h", "/adm%C4%B1n", "404"),
+        ("h", "/a/b/%C5%BFecret", "404"),
+        ("h", "/a/b/%C3%A9", "rest"),
         ("h", "/%41dmin/x", "404"),
         ("h", "/admin;x=1/y", "404"),
         ("h", "/admin%3Bx/y", "404"),

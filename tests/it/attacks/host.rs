@@ -170,3 +170,27 @@ async fn options_and_head_are_not_free() {
     }
     stand.upstream.assert_nothing();
 }
+
+/// A method that a guarded route does not match is not left to a public route that takes everything.
+/// Row M08.
+#[tokio::test]
+async fn a_method_that_is_not_listed_leads_around_no_guard() {
+    let yaml = ROUTES
+        .replace("match: { path: /admin/** }", "match: { path: /admin/**, methods: [GET, POST] }")
+        .replace("match: { path: /public/** }", "match: { path: /** }");
+    let stand = Stand::with(&yaml).await;
+    for method in ["HEAD", "DELETE", "PUT", "OPTIONS", "PATCH"] {
+        for target in ["/admin", "/admin/x", "/%61dmin/x"] {
+            let mut connection = stand.gateway.https().connect().await;
+            connection.write(request(method, target, &[])).await;
+            let answer = connection.response_to(method).await;
+            assert_eq!(
+                (answer.status, answer.header("Allow")),
+                (405, Some("GET, POST")),
+                "{method}: {answer:?}"
+            );
+        }
+    }
+    stand.upstream.assert_nothing();
+    stand.gateway.https().call("DELETE", "/elsewhere").await.assert_status(200);
+}

@@ -57,7 +57,8 @@ pub(super) fn vectors(minter: &Minter) -> Vec<Vector> {
         ("exp", format!("{soon}.5"), Kept),
         ("exp", format!("{soon}.0"), Kept),
         ("exp", format!("{soon}e0"), Kept),
-        ("exp", at(-15), Kept),
+        // Not further within the leeway: on a busy machine it takes a while until all of them have been sent.
+        ("exp", at(-1), Kept),
         ("exp", at(-45), Time),
         ("exp", past.clone(), Time),
         ("exp", format!("{past}.9"), Time),
@@ -106,6 +107,7 @@ pub(super) fn vectors(minter: &Minter) -> Vec<Vector> {
         ("sub", "1", Claim),
         ("sub", "1e3", Claim),
         ("jti", "1", Claim),
+        ("jti", "null", Claim),
         ("jti", "true", Claim),
         ("jti", "{}", Claim),
         ("scope", "1", Claim),
