@@ -21,7 +21,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::requirement::Methods;
-use super::route::{Access, Route};
+use super::route::Route;
 use crate::request::Request;
 pub use near::{Miss, Near};
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
@@ -35,6 +35,8 @@ pub struct RouteTable {
     folded: Trees,
     /// Whether a route has a letter in upper case, so that the two differ.
     folds: bool,
+    /// Whether a route with a guard ends with a slash.
+    slashes: bool,
 }
 
 /// The routes below each host.
@@ -73,9 +75,11 @@ impl RouteTable {
     pub fn new(routes: Vec<Arc<Route>>) -> Self {
         let literals = routes.iter().flat_map(|route| &route.pattern.path.segments);
         let folds = literals.clone().any(|segment| *segment != segment.to_lower_case());
+        let ends_with_slash = |route: &Arc<Route>| route.pattern.path.ends_with_slash() && !route.is_public();
+        let slashes = routes.iter().any(ends_with_slash);
         let exact = Trees::new(&routes, Segment::clone);
         let folded = Trees::new(&routes, Segment::to_lower_case);
-        Self { routes, exact, folded, folds }
+        Self { routes, exact, folded, folds, slashes }
     }
 
     /// All routes, in the order of the file.
@@ -87,7 +91,7 @@ impl RouteTable {
     pub fn find(&self, request: &Request<'_>) -> Lookup {
         let mut search = Search::new(request.method());
         match self.exact.find(request.host(), &request.target().segments(), &mut search) {
-            Some(route) if search.is_way_around(route) => Lookup::MethodNotAllowed(search.allow()),
+            Some(route) if search.guarded_before(route).is_some() => Lookup::MethodNotAllowed(search.allow()),
             Some(route) if self.dispute(request, route).is_some() => Lookup::NoRoute,
             Some(route) => Lookup::Found(route.clone()),
             None if search.other_methods.is_empty() => Lookup::NoRoute,
@@ -97,18 +101,39 @@ impl RouteTable {
 
     /// The other route whose path that of `request`, which has found `route`, is in the eyes of some upstreams.
     fn dispute(&self, request: &Request<'_>, route: &Route) -> Option<&Arc<Route>> {
-        if !self.folds && !reading::has_others(request.target()) {
+        let target = request.target();
+        // Most upstreams make no difference where a path ends with a slash. Files do, so it only counts where it would lead
+        // around a guard.
+        let others = self.folds || reading::has_others(target);
+        let ends = target.path().len() > 1 && target.path().ends_with('/');
+        let slash = route.is_public() && (others || ends || self.slashes);
+        if !others && !slash {
             return None;
         }
-        reading::others(request.target()).iter().find_map(|segments| {
-            let segments = segments.iter().map(|segment| Cow::Borrowed(segment.as_str()));
-            let other = self.folded.find(request.host(), &segments, &mut Search::new(request.method()));
-            // Routes that differ by case only are what the file wants.
-            other.filter(|other| {
-                other.pattern.host != route.pattern.host
-                    || !other.pattern.path.eq_ignoring_case(&route.pattern.path)
-            })
-        })
+        let readings = reading::others(target);
+        let other = readings.iter().find_map(|segments| self.taken_for(request, segments, route));
+        if other.is_some() || !slash {
+            return other;
+        }
+        // What lies below a path is there with and without the slash; and of two that differ by it only, the file wants both.
+        let guarded = |other: &&Arc<Route>| {
+            let (own, path) = (&route.pattern.path, &other.pattern.path);
+            !other.is_public() && path.tail == Tail::End && path.without_slash() != own.without_slash()
+        };
+        let mut toggled = readings.into_iter().filter_map(reading::toggle_slash);
+        toggled.find_map(|segments| self.taken_for(request, &segments, route).filter(guarded))
+    }
+
+    /// The route other than `route` that `segments` lead to, or from which a public `route` would take the method.
+    fn taken_for(&self, request: &Request<'_>, segments: &[String], route: &Route) -> Option<&Arc<Route>> {
+        let segments = segments.iter().map(|segment| Cow::Borrowed(segment.as_str()));
+        let mut search = Search::new(request.method());
+        // Routes that differ by case only are what the file wants.
+        let found = self.folded.find(request.host(), &segments, &mut search).filter(|other| {
+            other.pattern.host != route.pattern.host
+                || !other.pattern.path.eq_ignoring_case(&route.pattern.path)
+        });
+        found.or_else(|| search.guarded_before(route))
     }
 }
 
@@ -217,14 +242,16 @@ impl<'a, 't> Search<'a, 't> {
         found
     }
 
-    /// Whether `found` lets anybody do what a more specific route with a guard does not match. One for the same host and path
-    /// says so itself.
-    fn is_way_around(&self, found: &Route) -> bool {
+    /// A more specific route with a guard that does not match the method, which `found` would let anybody use. One for the same
+    /// host and path says so itself.
+    fn guarded_before(&self, found: &Route) -> Option<&'t Arc<Route>> {
         let same = |other: &Route| {
             other.pattern.host == found.pattern.host && other.pattern.path == found.pattern.path
         };
-        let guarded = |other: &&Arc<Route>| matches!(other.access, Access::Guarded(_)) && !same(other);
-        matches!(found.access, Access::Public(_)) && self.other_methods.iter().any(guarded)
+        self.other_methods
+            .iter()
+            .find(|other| found.is_public() && !other.is_public() && !same(other))
+            .copied()
     }
 
     fn allow(&self) -> HeaderValue {

@@ -47,6 +47,11 @@ pub enum Mode {
 }
 
 impl Route {
+    /// Whether anyone may use it.
+    pub fn is_public(&self) -> bool {
+        matches!(self.access, Access::Public(_))
+    }
+
     /// The path that goes upstream for the path `path` that was asked for. Whole segments are taken off, however they
     /// are spelled: the pattern has already matched them.
     pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {

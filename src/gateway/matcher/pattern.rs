@@ -151,6 +151,19 @@ impl Segment {
 }
 
 impl PathPattern {
+    /// Whether it is the path of a folder: `/a/`.
+    pub(super) fn ends_with_slash(&self) -> bool {
+        self.without_slash().0.len() < self.segments.len()
+    }
+
+    /// Its segments and tail, without the slash at the end of `/a/`.
+    pub(super) fn without_slash(&self) -> (&[Segment], Tail) {
+        match self.segments.as_slice() {
+            [all @ .., Segment::Literal(last)] if last.is_empty() && !all.is_empty() => (all, self.tail),
+            all => (all, self.tail),
+        }
+    }
+
     /// Whether the two are the same for whoever compares without case.
     pub(super) fn eq_ignoring_case(&self, other: &Self) -> bool {
         let folded = |pattern: &Self| pattern.segments.iter().map(Segment::to_lower_case).collect::<Vec<_>>();

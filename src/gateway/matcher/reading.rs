@@ -24,6 +24,18 @@ pub(super) fn others(target: &Target<'_>) -> Vec<Vec<String>> {
     all
 }
 
+/// The segments with a slash at the end if there is none, and without it if there is one.
+pub(super) fn toggle_slash(mut segments: Vec<String>) -> Option<Vec<String>> {
+    match segments.as_slice() {
+        [] | [_] if segments.iter().all(String::is_empty) => return None,
+        [.., last] if last.is_empty() => {
+            segments.pop();
+        }
+        _ => segments.push(String::new()),
+    }
+    Some(segments)
+}
+
 /// `text` as it compares for whoever ignores case. Some compare both cases of a letter, so that the Kelvin sign is a `k`, a
 /// long s an `s` and a dotless i an `i`.
 pub(super) fn fold(text: &str) -> String {

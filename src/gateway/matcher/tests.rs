@@ -177,6 +177,11 @@ fn a_public_route_takes_no_method_from_a_guarded_one() {
         ("app!", "app.example.com", "/**", &[]),
         ("app-files", "app.example.com", "/files/**", &["GET"]),
         ("own!", "own.example.com", "/x", &["GET"]),
+        ("secret!", "*", "/secret", &["GET"]),
+        ("folder!", "*", "/folder/", &[]),
+        ("members!", "app.example.com", "/members", &[]),
+        ("page", "*", "/page", &[]),
+        ("pages!", "*", "/page/", &[]),
     ]);
     for (method, host, target, expect) in [
         ("GET", "h", "/admin/x", "admin!"),
@@ -194,6 +199,24 @@ fn a_public_route_takes_no_method_from_a_guarded_one() {
         ("PUT", "app.example.com", "/files/x", "app!"),
         ("PUT", "own.example.com", "/x", "405 GET"),
         ("PUT", "own.example.com", "/y", "site"),
+        // In the eyes of an upstream that ignores case, parameters or a slash at the end it is the same.
+        ("DELETE", "h", "/ADMIN/x", "404"),
+        ("DELETE", "h", "/admin;x/y", "404"),
+        ("GET", "h", "/secret", "secret!"),
+        ("GET", "h", "/secret/", "404"),
+        ("PUT", "h", "/secret/", "404"),
+        ("GET", "h", "/Secret/", "404"),
+        ("GET", "h", "/secret;x/", "404"),
+        ("GET", "h", "/secret/x", "site"),
+        ("GET", "h", "/folder/", "folder!"),
+        ("GET", "h", "/folder", "404"),
+        ("GET", "h", "/FOLDER", "404"),
+        ("GET", "h", "/folder/x", "site"),
+        ("GET", "h", "/files/", "files"),
+        ("GET", "h", "/page", "page"),
+        ("GET", "h", "/page/", "pages!"),
+        ("GET", "h", "/", "site"),
+        ("GET", "app.example.com", "/members/", "app!"),
     ] {
         assert_eq!(find(&table, method, host, target), expect, "{method} {host}{target}");
     }

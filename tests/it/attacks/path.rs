@@ -271,3 +271,25 @@ async fn the_query_never_changes_the_route() {
         assert_eq!(stand.upstream.take_one().target, target);
     }
 }
+
+/// Most upstreams make no difference where a path ends with a slash: a public route that takes everything is no way to the
+/// path of a guarded one.
+/// Row P11.
+#[tokio::test]
+async fn a_slash_at_the_end_leads_around_no_guard() {
+    let yaml = ROUTES
+        .replace("match: { path: /admin/** }", "match: { path: /admin, methods: [GET] }")
+        .replace("match: { path: /public/** }", "match: { path: /** }");
+    let stand = Stand::with(&yaml).await;
+    let client = stand.gateway.https().http2().await;
+    for target in ["/admin/", "/%61dmin/", "/ADMIN/", "/admin;x/", "/admin/;x"] {
+        for method in ["GET", "DELETE"] {
+            stand.refuses(request(method, target, &[]), 404, "no_route").await;
+            let answer = client.call(method, target).await;
+            assert_problem(&answer, 404, "no_route");
+        }
+    }
+    stand.upstream.assert_nothing();
+    stand.gateway.https().get("/admin").await.assert_status(401);
+    stand.gateway.https().get("/elsewhere/").await.assert_status(200);
+}
