@@ -6,6 +6,7 @@
 //! [`crate::request::chunks`]. Over HTTP/2 the bytes pass unchanged.
 
 mod io;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 
+pub(super) use wire::Wire;
+
 use super::facts::Facts;
 use crate::request::Malformed;
 use crate::request::chunks::ChunkReader;
@@ -29,7 +32,7 @@ pub(super) enum Transport {
     /// In the clear.
     Plain(TcpStream),
     /// Over TLS, which is in a box because it is much larger.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Wire<TcpStream>>>),
 }
 
 /// A connection with a client.

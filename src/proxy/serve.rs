@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::Answer;
-use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport};
+use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
 use super::edge::Edge;
 use super::facts::Facts;
 use super::forward::is_trusted;
@@ -90,7 +90,7 @@ async fn handshake(
     within: Duration,
 ) -> Option<Downstream> {
     let config = shared.tls.as_ref()?.config();
-    let Ok(Ok(stream)) = timeout(within, TlsAcceptor::from(config).accept(stream)).await else {
+    let Ok(Ok(stream)) = timeout(within, TlsAcceptor::from(config).accept(Wire::new(stream))).await else {
         shared.metrics.handshakes("failure", "none").inc();
         return None;
     };

@@ -151,12 +151,13 @@ impl Downstream {
     }
 }
 
-fn poll_read_buf(
-    transport: &mut Transport,
+/// Reads into the spare room of `buffer`.
+pub(super) fn poll_read_buf(
+    stream: &mut (impl AsyncRead + Unpin),
     context: &mut Context<'_>,
     buffer: &mut bytes::BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let future = std::pin::pin!(tokio::io::AsyncReadExt::read_buf(transport, buffer));
+    let future = std::pin::pin!(tokio::io::AsyncReadExt::read_buf(stream, buffer));
     future.poll(context)
 }
 
