@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod password;
 pub mod reason;
 pub mod revocable;
+pub mod stand_in;
 pub mod witness;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod run;
 mod schema;
 mod sketch;
 mod table;
+mod trials;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Command {
     Routes(routes::RoutesArguments),
     /// Say what would become of a request, and why.
     Explain(explain::ExplainArguments),
+    /// Try the tests that stand beside a policy.
+    Test(trials::TestArguments),
     /// Make API keys and list them.
     Keys(keys::KeysArguments),
     /// Read a password and write the line of a user file for it.
@@ -72,6 +75,8 @@ pub enum Status {
     Success,
     /// 1.
     Failure,
+    /// 2.
+    Unusable,
 }
 
 impl From<Status> for ExitCode {
@@ -79,6 +84,7 @@ impl From<Status> for ExitCode {
         match status {
             Status::Success => Self::SUCCESS,
             Status::Failure => Self::FAILURE,
+            Status::Unusable => Self::from(2),
         }
     }
 }
@@ -141,6 +147,7 @@ pub fn execute(arguments: Arguments) -> Output {
         Command::DevToken(arguments) => dev_token::execute(&arguments),
         Command::Demo(arguments) => demo::execute(&arguments),
         Command::Revoke(arguments) => execute_revoke(&arguments),
+        Command::Test(arguments) => trials::execute(&arguments),
         Command::Schema(arguments) => schema::execute(&arguments),
     }
 }

@@ -7,6 +7,7 @@ pub mod document;
 pub mod listeners;
 mod overlap;
 pub mod tls;
+pub mod trials;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,7 @@ use schemars::Schema;
 use schemars::generate::SchemaSettings;
 
 use crate::authn::password::HashingPool;
+use crate::authn::stand_in::StandIn;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
 use crate::loading::Loading;
@@ -24,7 +26,7 @@ use crate::problem::Problems;
 use crate::revocation::{Backing, List};
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::{Environment, Located};
-use document::Document;
+use document::{Document, TestEntry};
 use listeners::{Admin, Listener};
 use tls::Tls;
 
@@ -49,6 +51,8 @@ pub struct Configuration {
     pub backing: Backing,
     /// Every file that the policy was made from.
     pub files: BTreeSet<PathBuf>,
+    /// Requests and what is expected of them; nothing that serves requests looks at them.
+    pub tests: Vec<Located<TestEntry>>,
     /// What is not wrong enough to refuse the file.
     pub warnings: Problems,
 }
@@ -72,20 +76,43 @@ impl Configuration {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn load(path: &Path, services: &Services<'_>, previous: Option<&Self>) -> Result<Self, Rejected> {
+        Self::load_for(Purpose::Serving, path, services, previous)
+    }
+
+    /// The same for another purpose than serving requests.
+    ///
+    /// # Errors
+    /// As [`Configuration::load`].
+    pub fn load_for(
+        purpose: Purpose<'_>,
+        path: &Path,
+        services: &Services<'_>,
+        previous: Option<&Self>,
+    ) -> Result<Self, Rejected> {
         let mut loading = Loading::new(services.clock.clone(), services.environment, &RESERVED);
         let document: Option<Located<Document>> = loading.root_document(path);
-        let compiled =
-            document.and_then(|document| compile::compile(&document, services, previous, &mut loading));
+        let compiled = document
+            .and_then(|document| compile::compile(&document, purpose, services, previous, &mut loading));
         let files = loading.files().clone();
         match compiled {
             Some(compiled) if !loading.problems.has_errors() => {
-                let compile::Compiled { gateway, listeners, admin, tls, list, backing } = compiled;
+                let compile::Compiled { gateway, listeners, admin, tls, list, backing, tests } = compiled;
                 let gateway = Arc::new(gateway);
-                Ok(Self { gateway, listeners, admin, tls, list, backing, files, warnings: loading.problems })
+                let warnings = loading.problems;
+                Ok(Self { gateway, listeners, admin, tls, list, backing, files, tests, warnings })
             }
             Some(_) | None => Err(Rejected { problems: loading.problems, files }),
         }
     }
+}
+
+/// What a configuration is compiled for.
+#[derive(Clone, Copy)]
+pub enum Purpose<'a> {
+    /// Serving requests.
+    Serving,
+    /// Trying it out with credentials that nobody has. Issuers and Redis are not needed.
+    Trying(&'a StandIn),
 }
 
 /// A file that was refused.

@@ -20,6 +20,7 @@ use super::credential::Key;
 use super::identity::{Identity, Method as Kind, Subject, Told, Validity, WORD, Words, is_word};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
+use super::stand_in::StandIn;
 use crate::loading::Loading;
 use crate::telemetry::metrics::{AuthSeries, Metrics};
 use crate::yaml::Located;
@@ -97,6 +98,28 @@ impl Method {
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Identifier and owner of each key.
+    pub fn listed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys
+            .values()
+            .map(|identity| (identity.key_id.as_deref().unwrap_or_default(), identity.subject.as_str()))
+    }
+
+    /// The same keys, and for each of them one of `stand_in`.
+    #[must_use]
+    pub fn stood_in(mut self, stand_in: &StandIn) -> Self {
+        let others: Vec<(Digest, Arc<Identity>)> = self
+            .keys
+            .values()
+            .filter_map(|identity| {
+                let key = stand_in.key(identity.key_id.as_deref()?);
+                Some((Digest::of(key.as_bytes()), identity.clone()))
+            })
+            .collect();
+        self.keys.extend(others);
+        self
     }
 
     /// Whether there are no keys.

@@ -22,6 +22,7 @@ use super::identity::{Identity, Method as Kind, Subject, Told, Validity, WORD, W
 use super::password::{HashingPool, StoredHash};
 use super::reason::Reason;
 use super::revocable::{self, Revocable};
+use super::stand_in::StandIn;
 use crate::fingerprint::Fingerprint;
 use crate::loading::Loading;
 use crate::telemetry::metrics::{AuthSeries, Metrics};
@@ -203,6 +204,21 @@ impl Method {
         self.forward_credential
     }
 
+    /// Whether the file has a user of this name.
+    pub fn knows(&self, user: &str) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// The same users, who also seem to have signed in with the password of `stand_in`.
+    #[must_use]
+    pub fn stood_in(mut self, stand_in: &StandIn) -> Self {
+        for (name, user) in &mut self.users {
+            let fingerprint = fingerprint_of(name, stand_in.password(), &user.hash);
+            user.verified = OnceLock::from(fingerprint);
+        }
+        self
+    }
+
     /// The identity of a pair that has been verified before; costs a fingerprint and a comparison.
     pub fn remembered(&self, pair: &Pair) -> Option<Arc<Identity>> {
         let user = self.users.get(pair.user())?;
@@ -311,7 +327,11 @@ impl std::fmt::Debug for Method {
 
 /// Covers the hash as well, so that a changed password is verified anew.
 fn fingerprint(pair: &Pair, hash: &StoredHash) -> Fingerprint {
-    Fingerprint::of(&[pair.user().as_bytes(), pair.expose_password().as_bytes(), hash.expose().as_bytes()])
+    fingerprint_of(pair.user(), pair.expose_password(), hash)
+}
+
+fn fingerprint_of(user: &str, password: &str, hash: &StoredHash) -> Fingerprint {
+    Fingerprint::of(&[user.as_bytes(), password.as_bytes(), hash.expose().as_bytes()])
 }
 
 #[cfg(test)]

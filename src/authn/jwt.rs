@@ -18,6 +18,7 @@ mod key_document;
 mod key_set;
 mod key_source;
 mod material;
+mod signer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use config::{AlgorithmName, Audience, Claims, Config};
 pub use endpoint::{BadMetadata, Discovery, Endpoint, NotAnEndpoint};
 pub use key_document::{LeftOut, NoKeys};
 pub use key_source::{COOL_DOWN, Gone, KeySource, Origin, Refreshed, Round, Tending};
+pub use signer::Signer;
 
 /// A compiled method: one issuer, the keys it signs with, and what its tokens must say.
 pub struct Method {
@@ -52,7 +54,7 @@ pub struct Method {
 }
 
 /// Everything that the file says about a method, but for its keys.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Policy {
     algorithms: Algorithms,
     rules: Rules,

@@ -12,7 +12,7 @@ use super::check::report as report_problems;
 use super::sketch::{Drawn, Sketch};
 use super::{ConfigurationFile, Output};
 use crate::proxy::rehearsal::{Rehearsal, RehearsalError, Trial};
-use report::Report;
+pub(super) use report::{Field, Report};
 use secrets::Secrets;
 
 /// Say what would become of a request, and why.
@@ -103,7 +103,7 @@ fn explain(arguments: &ExplainArguments) -> Result<String, String> {
         }
         sketch.user(&pair);
     }
-    let rehearsal = Rehearsal::open(&file.config).map_err(describe)?;
+    let rehearsal = Rehearsal::open(&file.config, None).map_err(describe)?;
     let Drawn { listener, server_name, head } = sketch.draw(rehearsal.configuration()).map_err(complain)?;
     let trial = Trial { listener, server_name: server_name.as_deref(), peer: *peer, head: &head };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -8,10 +8,10 @@ mod upstreams;
 
 use ipnet::IpNet;
 
-use super::document::{Document, FailedAttemptsEntry, LimitsEntry};
+use super::document::{Document, FailedAttemptsEntry, LimitsEntry, TestEntry};
 use super::listeners::{self, Admin, Listener};
 use super::tls::{self, Tls};
-use super::{Configuration, Services};
+use super::{Configuration, Purpose, Services, trials};
 use crate::authn::guessing::{Limiter, Memory};
 use crate::gateway::matcher::RouteTable;
 use crate::gateway::{Gateway, Limits};
@@ -28,12 +28,14 @@ pub(super) struct Compiled {
     pub(super) tls: Option<Tls>,
     pub(super) list: List,
     pub(super) backing: Backing,
+    pub(super) tests: Vec<Located<TestEntry>>,
 }
 
 /// Compiles `document`, reporting everything that is wrong with it. `None` means that something essential is missing;
 /// otherwise the caller looks at the problems.
 pub(super) fn compile(
     document: &Located<Document>,
+    purpose: Purpose<'_>,
     services: &Services<'_>,
     previous: Option<&Configuration>,
     loading: &mut Loading<'_>,
@@ -51,6 +53,7 @@ pub(super) fn compile(
         limits,
         upstreams,
         routes,
+        tests,
     } = &**document;
     if **version != 1 {
         loading
@@ -66,12 +69,17 @@ pub(super) fn compile(
     let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
     let revocation = revocation::compile(revocation.as_ref(), redis.as_ref(), loading);
     let identity_headers = headers::compile(identity.as_ref(), loading);
-    let methods = auth::compile(auth, identity_headers.as_ref(), services, before, loading);
+    let methods = auth::compile(auth, identity_headers.as_ref(), purpose, services, before, loading);
     let upstreams = upstreams::compile(upstreams, &services.metrics, before, loading);
     let mut uses = Uses::new(auth.names(), document.upstreams.names());
     let routes = routes::compile(routes, &methods, &upstreams, &mut uses, services, loading);
     uses.report_unused(loading);
+    trials::check(tests, loading);
     let revocation::policy::Compiled { backing, policy } = revocation?;
+    let backing = match purpose {
+        Purpose::Serving => backing,
+        Purpose::Trying(_) => Backing::Memory,
+    };
     // The list lives as long as the process: a reload changes how much it must be in touch, not where it is.
     let list = previous
         .map_or_else(|| List::new(backing.clone(), loading.clock.clone()), |before| before.list.clone());
@@ -89,7 +97,7 @@ pub(super) fn compile(
         None => None,
         Some(tls) => Some(tls?),
     };
-    Some(Compiled { gateway, listeners, admin, tls, list, backing })
+    Some(Compiled { gateway, listeners, admin, tls, list, backing, tests: tests.clone() })
 }
 
 fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {

@@ -1,6 +1,7 @@
 //! The shape of gateway.yaml. Doc comments here become the descriptions that editors show.
 
 mod references;
+mod trials;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::revocation;
 use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
 pub use references::{AuthReference, NameList, UpstreamEntry};
+pub use trials::{ClaimsEntry, Expectation, KeyChoice, Peer, TestEntry, TestFile};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -53,6 +55,9 @@ pub struct Document {
     pub upstreams: Entries<Located<UpstreamEntry>>,
     /// What is matched, who may, and where it goes.
     pub routes: Located<Vec<Located<RouteEntry>>>,
+    /// Requests and what is expected of them, for `portcullis test`.
+    #[serde(default)]
+    pub tests: Vec<Located<TestEntry>>,
 }
 
 /// One address that clients connect to. Exactly one of `tls`, `redirect` and `plaintext` says what is spoken there.

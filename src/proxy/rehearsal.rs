@@ -29,11 +29,12 @@ use super::{reading, redirect};
 use crate::authn::Authenticator;
 use crate::authn::credential;
 use crate::authn::password::HashingPool;
+use crate::authn::stand_in::StandIn;
 use crate::authn::witness::{Finding, Transcript};
 use crate::clock::Clock;
 use crate::config::listeners::ListenerKind;
 use crate::config::tls::ClientAuth;
-use crate::config::{Configuration, Rejected, Services};
+use crate::config::{Configuration, Purpose, Rejected, Services};
 use crate::gateway::admission::Admission;
 use crate::gateway::matcher::{Lookup, Near};
 use crate::gateway::refusal::{Refusal, Refused};
@@ -140,23 +141,27 @@ pub enum RehearsalError {
     Tls(#[from] TlsError),
 }
 
+const ATTEMPTS: &str = "how many attempts have failed lately is known to the running gateway only: after too many it answers 429";
+
 /// How long the revocation list may take to be read.
 const LIST: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Rehearsal {
-    /// Compiles the file at `path` as `run` does.
+    /// Compiles the file at `path` as `run` does or, to be tried with credentials of `stand_in`, as it would be without
+    /// issuers and Redis.
     ///
     /// # Errors
     /// Why nothing can be tried.
-    pub fn open(path: &Path) -> Result<Self, RehearsalError> {
+    pub fn open(path: &Path, stand_in: Option<&StandIn>) -> Result<Self, RehearsalError> {
         let clock = Clock::system();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), "unknown")?;
         let (hashing, worker) = HashingPool::new();
         let environment = |name: &str| std::env::var(name).ok();
         let services =
             Services { clock: clock.clone(), environment: &environment, metrics: metrics.clone(), hashing };
-        let configuration = Configuration::load(path, &services, None)
+        let purpose = stand_in.map_or(Purpose::Serving, Purpose::Trying);
+        let configuration = Configuration::load_for(purpose, path, &services, None)
             .map_err(|rejected| RehearsalError::Configuration(Box::new(rejected)))?;
         let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
         let thread = std::thread::Builder::new().name("hashing".to_owned());
@@ -289,10 +294,7 @@ impl Rehearsal {
             }
         }
         notes.extend(self.read_list().await);
-        notes.push(
-            "how many attempts have failed lately is known to the running gateway only: after too many it answers 429"
-                .to_owned(),
-        );
+        notes.push(ATTEMPTS.to_owned());
         if let Some(ClientAuth::On { required: true, .. }) =
             self.configuration.tls.as_ref().map(|tls| &tls.client_auth)
         {
@@ -353,20 +355,9 @@ impl Account {
 /// this is the one thing that is repeated here; the end-to-end tests compare it with what upstreams receive.
 fn send(head: &mut RequestHeader) {
     /// Fields for one hop only (RFC 9110 §7.6.1), and what goes with them.
-    const REMOVED: [&str; 10] = [
-        "connection",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
+    const REMOVED: &str = "connection http2-settings keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer upgrade";
     let chunked = head.remove_header(&header::TRANSFER_ENCODING).is_some();
-    for name in REMOVED {
+    for name in REMOVED.split(' ') {
         head.remove_header(name);
     }
     if chunked {

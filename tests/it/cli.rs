@@ -5,6 +5,7 @@ mod demo;
 mod dev_token;
 mod keys;
 mod passwords;
+mod trials;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -70,6 +71,7 @@ fn commands_explain_themselves() {
         "run",
         "check",
         "explain",
+        "test",
         "routes",
         "keys",
         "hash-password",

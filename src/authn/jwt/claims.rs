@@ -15,7 +15,7 @@ use crate::authn::revocable::{Kind, Revocable};
 use crate::authn::witness::{Check, Witness};
 
 /// What a method asks of claims, and where it finds what an identity consists of.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rules {
     pub(super) issuer: Box<str>,
     pub(super) audience: Box<[Box<str>]>,
