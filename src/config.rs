@@ -31,8 +31,8 @@ use listeners::{Admin, Listener};
 use tls::Tls;
 
 /// Keys that stand in the contract and are built by a later version.
-pub const RESERVED: [&str; 8] =
-    ["assertion", "cluster", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
+pub const RESERVED: [&str; 7] =
+    ["assertion", "cors", "health", "introspection", "oidc", "rate_limit", "retries"];
 
 /// A compiled file.
 #[derive(Debug)]

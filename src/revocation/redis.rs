@@ -1,8 +1,8 @@
 //! The revocation list in Redis: following it, and writing to it.
 //!
-//! A gateway follows the list on one connection. Redis announces every key that changes, whoever changed it (`CLIENT
-//! TRACKING` in broadcast mode), and the gateway reads that key again. A heartbeat proves how old the view is. A request
-//! never waits for any of this: it is decided from the [`super::mirror`].
+//! A gateway follows the list on one connection, or on one to each primary of a cluster. Redis announces every key that
+//! changes, whoever changed it (`CLIENT TRACKING` in broadcast mode), and the gateway reads that key again. A heartbeat
+//! proves how old the view is. A request never waits for any of this: it is decided from the [`super::mirror`].
 //!
 //! A user of Redis (an ACL) needs these rights to follow the list, here also on a read-only replica:
 //!
@@ -13,14 +13,17 @@
 //!
 //! `SELECT` only for a database other than 0, and `SET` only to mark the list with an epoch. Without an epoch nobody can
 //! tell a list that was emptied while a gateway was not connected, so what is gone then stays revoked until it expires.
-//! To write with the command line or the admin API, add `+del +multi +exec`.
+//! To write with the command line or the admin API, add `+del +multi +exec`; in a cluster, `+asking +cluster|info
+//! +cluster|nodes +cluster|slots`.
 
+mod cluster;
 mod connection;
 mod endpoint;
 mod feed;
 mod health;
 mod inbox;
 mod lineage;
+mod listing;
 mod meter;
 mod reading;
 mod sentinel;
@@ -34,10 +37,12 @@ use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
 use super::mirror::Mirror;
+pub use cluster::Elsewhere;
 pub use connection::Loss;
-use feed::Feed;
+use feed::{Extent, Feed};
 use health::Health;
 pub use sentinel::Config as SentinelConfig;
+use server::Route;
 pub use server::{Config, Server, Timeouts};
 
 /// How often Redis is asked for a sign of life.
@@ -50,8 +55,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Keeps `mirror` like the list on `server`, for as long as it is polled. It never gives up: whatever Redis does, the
 /// mirror gets older, and young again when Redis is back.
 pub async fn follow(server: &Server, mirror: &Mirror, metrics: &Metrics, clock: &Clock) -> Infallible {
+    if let Route::Cluster(cluster) = &server.route {
+        return cluster::follow(server, cluster, mirror, metrics, clock).await;
+    }
     let mut health = Health::new(server, metrics);
-    let mut feed = Feed::new(server, mirror, metrics, clock);
+    let mut feed = Feed::new(server, Extent::Whole, mirror, metrics, clock);
     let mut pause = SHORTEST_PAUSE;
     loop {
         let loss = feed.live(&mut health).await;

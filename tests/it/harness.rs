@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod client;
+pub mod cluster;
 pub mod credentials;
 pub mod deadline;
 pub mod gateway;

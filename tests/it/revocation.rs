@@ -2,6 +2,7 @@
 //! becomes of that when Redis is stopped, emptied, hung, replaced or mad.
 
 mod admin;
+mod cluster;
 mod credentials;
 mod entries;
 mod failover;

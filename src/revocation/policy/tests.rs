@@ -16,7 +16,7 @@ fn load(text: &str) -> Result<String, String> {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("gateway.yaml");
     std::fs::write(&path, text).unwrap();
-    let mut loading = Loading::new(Clock::system(), &|_| None, &["cluster"]);
+    let mut loading = Loading::new(Clock::system(), &|_| None, &["cors"]);
     let document: Option<Located<Document>> = loading.root_document(&path);
     let compiled = document
         .and_then(|document| compile(document.revocation.as_ref(), document.redis.as_ref(), &mut loading));
@@ -44,6 +44,10 @@ fn sections() {
             "redis: { url: \"redis://host\" }\nrevocation: { store: redis, max_stale: 30s, on_outage: allow }",
             "redis://host:6379/0 30s Allow",
         ),
+        (
+            "redis: { cluster: [\"redis://a:7000\", \"redis://b\"] }",
+            "the cluster of redis://a:7000, redis://b:6379 1s Deny",
+        ),
         ("revocation: { max_stale: 500ms, on_outage: deny }", "memory 500ms Deny"),
     ] {
         assert_eq!(load(text), Ok(expect.to_owned()), "{text}");
@@ -64,7 +68,7 @@ fn mistakes() {
             "redis: { url: \"redis://:x@host\" }\nrevocation: { store: memory }",
             "a password stands in the url",
         ),
-        ("redis: { url: \"redis://host\", cluster: [] }", "`cluster` is not supported yet"),
+        ("redis: { url: \"redis://host\", cors: [] }", "`cors` is not supported yet"),
     ] {
         let problems = load(text).expect_err(text);
         assert!(problems.contains(expect), "{text}: {problems}");

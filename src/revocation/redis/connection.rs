@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::cluster::{Asking, Elsewhere};
 use super::endpoint::Endpoint;
 use super::meter::Meter;
 use super::server::{Route, Server};
@@ -39,18 +40,27 @@ pub(super) struct Link {
 }
 
 impl Server {
-    /// Finds the server, connects and logs in.
+    /// Finds the server, connects and logs in. In a cluster that is any node.
     pub(super) async fn connect(&self, pushes: Option<PushSink>) -> Result<Link, Loss> {
-        let endpoint = match &self.route {
-            Route::Direct(endpoint) => endpoint.clone(),
-            Route::Sentinel(sentinel) => self.locate(sentinel).await?,
-        };
+        match &self.route {
+            Route::Cluster(cluster) => self.connect_to_any(cluster).await,
+            Route::Direct(endpoint) => self.connect_to(endpoint, pushes).await,
+            Route::Sentinel(sentinel) => {
+                let endpoint = self.locate(sentinel).await?;
+                self.connect_to(&endpoint, pushes).await.inspect_err(|_| Self::distrust(sentinel))
+            }
+        }
+    }
+
+    /// Connects to the server at `endpoint` and logs in.
+    pub(super) async fn connect_to(
+        &self,
+        endpoint: &Endpoint,
+        pushes: Option<PushSink>,
+    ) -> Result<Link, Loss> {
         let login = self.login.to_redis().set_db(i64::from(self.database));
-        let opened = tokio::time::timeout(self.connect_timeout, self.open(&endpoint, login, pushes)).await;
-        opened.unwrap_or(Err(Loss::ConnectTimeout)).inspect_err(|_| match &self.route {
-            Route::Direct(_) => {}
-            Route::Sentinel(sentinel) => Self::distrust(sentinel),
-        })
+        let opened = tokio::time::timeout(self.connect_timeout, self.open(endpoint, login, pushes)).await;
+        opened.unwrap_or(Err(Loss::ConnectTimeout))
     }
 
     /// Connects to `endpoint` and logs in, however long it takes.
@@ -113,7 +123,7 @@ impl Connection {
 
     /// Sends the commands as one transaction; any error is the error of all.
     pub(super) async fn transact<T: FromRedisValue>(&mut self, commands: &mut Pipeline) -> Result<T, Loss> {
-        Ok(commands.atomic().query_async(&mut self.0).await?)
+        commands.atomic().query_async(&mut self.0).await.map_err(Loss::of_transaction)
     }
 }
 
@@ -124,8 +134,13 @@ pub enum Loss {
     #[error("the connection was closed")]
     Closed,
     /// A node of a cluster holds only a part of the list.
-    #[error("this is a node of a Redis Cluster, which is not supported")]
+    #[error(
+        "this is a node of a Redis Cluster: name some of its nodes in `cluster`, in place of `url` or `sentinel`"
+    )]
     Cluster,
+    /// A node says that the cluster does not work.
+    #[error("the cluster is down, says {0}")]
+    ClusterDown(String),
     /// The address does not answer.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
@@ -135,6 +150,9 @@ pub enum Loss {
     /// The server is not the primary any more.
     #[error("the server is not the primary any more")]
     Demoted,
+    /// What is asked for is on another node of the cluster.
+    #[error("the nodes of the cluster do not agree on where a key is")]
+    Elsewhere(Elsewhere),
     /// The log-in is answered with something that may have the password in it.
     #[error("the server does not take the log-in: Redis 6 or newer, or Valkey, is needed")]
     LogIn,
@@ -150,6 +168,9 @@ pub enum Loss {
     /// Redis refuses a command.
     #[error("{0}")]
     Refused(String),
+    /// Another node has the address of the one that was to be followed.
+    #[error("another node is there now")]
+    Replaced,
     /// Redis does not answer in time.
     #[error("no answer in time")]
     ResponseTimeout,
@@ -162,6 +183,23 @@ pub enum Loss {
     /// Reading or writing failed.
     #[error("the connection failed: {0}")]
     Transport(String),
+    /// The cluster is busy with a change.
+    #[error("the cluster says to try again: {0}")]
+    TryAgain(String),
+    /// There are keys that nobody has.
+    #[error("slot {slot} of the cluster has no owner that is well, says {who}")]
+    Uncovered {
+        /// The first such slot.
+        slot: u16,
+        /// Who says so.
+        who: String,
+    },
+    /// Nobody knows who is in the cluster; this is what was heard from the last one.
+    #[error("no node of the cluster can be asked: {0}")]
+    Undiscovered(String),
+    /// Somebody who has a part of the list is not heard.
+    #[error("the node {0} of the cluster cannot be followed")]
+    Unfollowed(String),
     /// A Sentinel does not know the name.
     #[error("Sentinel knows no service called `{0}`")]
     UnknownService(String),
@@ -189,6 +227,34 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// A transaction is refused where its key is not, command by command.
+    fn of_transaction(error: RedisError) -> Self {
+        let errors = error.clone().into_server_errors();
+        let first = errors.iter().flat_map(|errors| errors.iter()).next();
+        let is_about_place = |kind| {
+            matches!(
+                kind,
+                ServerErrorKind::Ask
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::Moved
+                    | ServerErrorKind::TryAgain
+            )
+        };
+        match first {
+            Some((_, first)) if first.kind().is_some_and(is_about_place) => {
+                RedisError::from(first.clone()).into()
+            }
+            Some(_) | None => error.into(),
+        }
+    }
+
+    fn elsewhere(error: &RedisError, asking: Asking, text: String) -> Self {
+        let place = error.redirect_node().and_then(|(place, _)| Elsewhere::read(asking, place));
+        place.map_or(Self::Refused(text), Self::Elsewhere)
+    }
+}
+
 /// How much of what a server says is repeated in a log.
 const LONGEST_QUOTE: usize = 200;
 
@@ -201,6 +267,11 @@ impl From<RedisError> for Loss {
         let text: String =
             error.to_string().chars().filter(|letter| !letter.is_control()).take(LONGEST_QUOTE).collect();
         match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Ask) => Self::elsewhere(&error, Asking::Yes, text),
+            ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::TryAgain) => {
+                Self::TryAgain(text)
+            }
+            ErrorKind::Server(ServerErrorKind::Moved) => Self::elsewhere(&error, Asking::No, text),
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::ReadOnly,
             ErrorKind::Io => Self::Transport(text),
             _ => Self::Refused(text),

@@ -13,7 +13,7 @@ use crate::problem::Place;
 use crate::yaml::Located;
 
 /// Where to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Endpoint {
     pub(super) host: String,
     pub(super) port: u16,
@@ -21,7 +21,7 @@ pub(super) struct Endpoint {
 }
 
 /// What is spoken there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scheme {
     Plain,
     Tls,
@@ -52,6 +52,18 @@ impl Endpoint {
             loading
                 .error(text.place(), "a Sentinel has no databases")
                 .hint("write `database` beside `nodes`");
+            return None;
+        }
+        Some(endpoint)
+    }
+
+    /// Reads the address of a node of a cluster.
+    pub(super) fn of_node(text: &Located<String>, loading: &mut Loading<'_>) -> Option<Self> {
+        let (endpoint, database) = Self::parse(text, 6379, EXPECTED_OF_NODE, loading)?;
+        if database.is_some_and(|database| database != 0) {
+            loading
+                .error(text.place(), "a Redis Cluster has no databases other than 0")
+                .hint("remove the number at the end of the url");
             return None;
         }
         Some(endpoint)
@@ -110,6 +122,9 @@ impl Endpoint {
 
 const EXPECTED: &str =
     "write `redis://HOST:PORT/DATABASE`, or `rediss://…` for TLS, such as `redis://127.0.0.1:6379/0`";
+
+const EXPECTED_OF_NODE: &str =
+    "write `redis://HOST:PORT`, or `rediss://…` for TLS, such as `redis://redis-1:6379`";
 
 const EXPECTED_OF_SENTINEL: &str =
     "write `redis://HOST:PORT`, or `rediss://…` for TLS, such as `redis://sentinel-1:26379`";

@@ -106,6 +106,11 @@ impl Redis {
         client(self.port).unwrap()
     }
 
+    /// A connection of another program, if the server takes one.
+    pub(crate) fn try_client(&self) -> Option<redis::Connection> {
+        client(self.port).ok()
+    }
+
     /// Runs one command of another program and expects it to succeed.
     pub(crate) fn run(&self, words: &[&str]) -> redis::Value {
         run(&mut self.client(), words)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::connection::Loss;
+use super::endpoint::Endpoint;
 use super::lineage::{About, Lineage, Role};
 use super::server::Server;
 use crate::authn::revocable::Kind;
@@ -12,8 +13,10 @@ use crate::telemetry::metrics::Metrics;
 
 /// What was said last.
 pub(super) struct Health<'a> {
-    server: &'a Server,
-    metrics: &'a Metrics,
+    /// What it is that is followed.
+    name: String,
+    /// Where it is told whether the list is followed; a part of it is not the list.
+    metrics: Option<&'a Metrics>,
     state: State,
     /// The list that was met last, on whichever connection.
     lineage: Option<Lineage>,
@@ -50,9 +53,18 @@ const LONGEST_KEY_SHOWN: usize = 80;
 impl<'a> Health<'a> {
     pub(super) fn new(server: &'a Server, metrics: &'a Metrics) -> Self {
         metrics.redis_up.set(0);
+        Self { metrics: Some(metrics), ..Self::named(server.to_string()) }
+    }
+
+    /// The health of a node of a cluster.
+    pub(super) fn of_node(endpoint: &Endpoint) -> Self {
+        Self::named(format!("{endpoint} of the cluster"))
+    }
+
+    fn named(name: String) -> Self {
         Self {
-            server,
-            metrics,
+            name,
+            metrics: None,
             state: State::Starting,
             lineage: None,
             advice: Advice::default(),
@@ -66,9 +78,9 @@ impl<'a> Health<'a> {
 
     /// The list is being followed.
     pub(super) fn up(&mut self, mirror: &Mirror) {
-        self.metrics.redis_up.set(1);
+        self.tell(1);
         let entries: usize = Kind::ALL.into_iter().map(|kind| mirror.count(kind)).sum();
-        let server = self.server;
+        let server = &self.name;
         match std::mem::replace(&mut self.state, State::Up) {
             State::Starting => log::info!("revocation list: following {server}, {entries} entries"),
             State::Up => log::info!("revocation list: read again from {server}, {entries} entries"),
@@ -83,19 +95,19 @@ impl<'a> Health<'a> {
 
     /// The list is not being followed any more, or still not.
     pub(super) fn lost(&mut self, loss: &Loss) {
-        self.metrics.redis_up.set(0);
+        self.tell(0);
         let reason = loss.to_string();
         if self.state.fall(&reason) {
-            log::error!("revocation list: lost {}: {reason}", self.server);
+            log::error!("revocation list: lost {}: {reason}", self.name);
         }
     }
 
     /// A list was met. Unless what it lacks is `explained`, entries may have been lost.
     pub(super) fn met(&mut self, about: &About, explained: bool) {
         let About { lineage, role, evicts } = about;
-        let server = self.server;
+        let server = &self.name;
         if let Some(known) = self.lineage.as_ref() {
-            if known.epoch.is_some() && known.epoch != lineage.epoch {
+            if known.was_replaced_by(lineage) {
                 log::error!(
                     "revocation list: {server} was emptied or replaced; what was revoked before stays revoked here \
                      until it expires or is lifted, but a gateway that starts now does not know of it: write it again"
@@ -120,6 +132,12 @@ impl<'a> Health<'a> {
                 "revocation list: {server} removes keys when its memory is full (maxmemory-policy {policy}), and \
                  with them revocations: use `noeviction`"
             );
+        }
+    }
+
+    fn tell(&self, up: i64) {
+        if let Some(metrics) = self.metrics {
+            metrics.redis_up.set(up);
         }
     }
 

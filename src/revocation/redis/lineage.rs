@@ -6,17 +6,20 @@
 
 use redis::{Value, cmd, pipe};
 
+use super::cluster::{View, key_in};
 use super::connection::{Connection, Loss};
 use crate::hex;
 
 /// A key with a random value. When it is gone or another one, the keys beside it are not those that were known.
 pub(super) const EPOCH: &str = "portcullis:revocation-epoch";
 
-/// One uninterrupted list.
+/// One uninterrupted list, or the part of it that one node of a cluster has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lineage {
     /// Of the process that holds the list; empty when Redis does not say.
     run: String,
+    /// Where the epoch stands. A node of a cluster that owns no slots has no place for one.
+    pub(super) mark: Option<String>,
     /// Of the list.
     pub(super) epoch: Option<String>,
 }
@@ -26,6 +29,21 @@ impl Lineage {
     /// nobody can tell that it was not emptied in between.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
         !self.run.is_empty() && self.epoch.is_some() && self == earlier
+    }
+
+    /// Whether the list that this was is certainly gone where `later` is now.
+    pub(super) fn was_replaced_by(&self, later: &Self) -> bool {
+        self.epoch.is_some() && self.mark == later.mark && self.epoch != later.epoch
+    }
+
+    /// The same list, marked where this node of a cluster can keep a mark now.
+    pub(super) async fn mark_anew(&self, connection: &mut Connection, view: &View) -> Result<Self, Loss> {
+        let mark = mark_of(view);
+        let epoch = match &mark {
+            Some(mark) => begin_epoch(connection, mark).await?,
+            None => None,
+        };
+        Ok(Self { run: self.run.clone(), mark, epoch })
     }
 }
 
@@ -52,13 +70,32 @@ pub(super) async fn inspect(connection: &mut Connection) -> Result<About, Loss> 
         return Err(Loss::Cluster);
     }
     let role = role(&info)?;
-    let epoch = match (epoch(connection).await?, role) {
+    let epoch = match (epoch(connection, EPOCH).await?, role) {
         (Some(epoch), Role::Primary | Role::Replica) => Some(epoch),
         (None, Role::Replica) => None,
-        (None, Role::Primary) => begin_epoch(connection).await?,
+        (None, Role::Primary) => begin_epoch(connection, EPOCH).await?,
     };
     let run = field(&info, "run_id").unwrap_or_default().to_owned();
-    Ok(About { lineage: Lineage { run, epoch }, role, evicts: eviction(&info).map(str::to_owned) })
+    let lineage = Lineage { run, mark: Some(EPOCH.to_owned()), epoch };
+    Ok(About { lineage, role, evicts: eviction(&info).map(str::to_owned) })
+}
+
+/// Asks the node of a cluster that has this `view` about itself, and marks its part of the list.
+pub(super) async fn inspect_node(connection: &mut Connection, view: &View) -> Result<About, Loss> {
+    let info: String = connection.ask(&cmd("INFO")).await?;
+    let role = role(&info)?;
+    if role == Role::Replica {
+        return Err(Loss::Demoted);
+    }
+    // What a primary was before it became one again, it may not have any more.
+    let run = field(&info, "run_id").map(|run| format!("{run} {}", view.own_epoch())).unwrap_or_default();
+    let lineage = Lineage { run, mark: None, epoch: None }.mark_anew(connection, view).await?;
+    Ok(About { lineage, role, evicts: eviction(&info).map(str::to_owned) })
+}
+
+/// A key in a slot that the node of a cluster owns.
+fn mark_of(view: &View) -> Option<String> {
+    view.own_slot().map(|slot| key_in(slot, EPOCH))
 }
 
 /// The policy by which a server throws keys away when its memory is full, if it does.
@@ -80,8 +117,8 @@ pub(super) fn role(info: &str) -> Result<Role, Loss> {
     }
 }
 
-/// The command that makes sure that a list has an epoch: it writes one unless there is one.
-pub(super) fn epoch_command() -> redis::Cmd {
+/// The command that makes sure that a list has an epoch: it writes one under `mark` unless there is one.
+pub(super) fn epoch_command(mark: &str) -> redis::Cmd {
     let mut bytes = [0_u8; 16];
     // Without randomness an epoch would be the same everywhere; with the process's own failing, none is better.
     let value = match aws_lc_rs::rand::fill(&mut bytes) {
@@ -89,19 +126,21 @@ pub(super) fn epoch_command() -> redis::Cmd {
         Err(_) => String::new(),
     };
     let mut command = cmd("SET");
-    command.arg(EPOCH).arg(value).arg("NX");
+    command.arg(mark).arg(value).arg("NX");
     command
 }
 
-async fn epoch(connection: &mut Connection) -> Result<Option<String>, Loss> {
-    connection.ask(cmd("GET").arg(EPOCH)).await
+async fn epoch(connection: &mut Connection, mark: &str) -> Result<Option<String>, Loss> {
+    connection.ask(cmd("GET").arg(mark)).await
 }
 
 /// Writes an epoch. Being refused is no failure: the list can be followed without one.
-async fn begin_epoch(connection: &mut Connection) -> Result<Option<String>, Loss> {
-    let answers = connection.ask_all(pipe().add_command(epoch_command()).cmd("GET").arg(EPOCH)).await?;
+async fn begin_epoch(connection: &mut Connection, mark: &str) -> Result<Option<String>, Loss> {
+    let answers = connection.ask_all(pipe().add_command(epoch_command(mark)).cmd("GET").arg(mark)).await?;
     match answers.into_iter().next_back() {
         Some(Ok(value)) => epoch_in(value),
+        // The slot is just leaving the node.
+        Some(Err(error)) if error.is_cluster_error() => Ok(None),
         Some(Err(_)) | None => Err(Loss::Nonsense("GET")),
     }
 }
@@ -149,8 +188,11 @@ mod tests {
 
     #[test]
     fn a_list_continues_only_in_the_same_process_with_the_same_epoch() {
-        let lineage =
-            |run: &str, epoch: Option<&str>| Lineage { run: run.into(), epoch: epoch.map(str::to_owned) };
+        let lineage = |run: &str, epoch: Option<&str>| Lineage {
+            run: run.into(),
+            mark: Some("m".to_owned()),
+            epoch: epoch.map(str::to_owned),
+        };
         for (now, earlier, expect) in [
             (lineage("a", Some("1")), lineage("a", Some("1")), true),
             (lineage("a", None), lineage("a", None), false),

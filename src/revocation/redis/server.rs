@@ -10,15 +10,18 @@ use rustls::ClientConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cluster::Cluster;
 use super::endpoint::{Endpoint, Scheme, trust};
 use super::sentinel::{self, Sentinel};
 use crate::fingerprint::Fingerprint;
 use crate::loading::{Loading, SecretReference};
+use crate::problem::Place;
 use crate::secret::Secret;
 use crate::units::TimeSpan;
 use crate::yaml::Located;
 
-/// The Redis that holds the revocation list: version 6 or newer, or Valkey. Either `url` or `sentinel` says where it is.
+/// The Redis that holds the revocation list: version 6 or newer, or Valkey. It is found by one of `url`, `sentinel` and
+/// `cluster`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -29,6 +32,11 @@ pub struct Config {
     /// Asks Redis Sentinel where the primary is, and follows it wherever it goes.
     #[serde(default)]
     pub sentinel: Option<Located<sentinel::Config>>,
+    /// `redis://HOST:PORT` of some nodes of a Redis Cluster, or `rediss://` for TLS. They know the others; several stand
+    /// here in case that one is away.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub cluster: Option<Located<Vec<Located<String>>>>,
     /// The user (an ACL of Redis); the default user when it is left out.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
@@ -90,6 +98,7 @@ pub struct Server {
 /// How the server is found.
 #[derive(Debug)]
 pub(super) enum Route {
+    Cluster(Cluster),
     Direct(Endpoint),
     Sentinel(Sentinel),
 }
@@ -104,7 +113,7 @@ pub(super) struct Login {
 impl Server {
     /// Compiles the section. Everything wrong with it goes to `loading`.
     pub fn compile(config: &Located<Config>, loading: &mut Loading<'_>) -> Option<Self> {
-        let Config { url, sentinel, username, password, ca, timeouts } = &**config;
+        let Config { url, sentinel, cluster, username, password, ca, timeouts } = &**config;
         let errors_before = loading.problems.error_count();
         let login = Login::compile(username.as_ref(), password.as_ref(), loading);
         let authorities = ca.as_ref().and_then(|ca| Some((ca, loading.file(ca)?)));
@@ -112,24 +121,35 @@ impl Server {
         if connect.duration().is_zero() || response.duration().is_zero() {
             loading.error(config.place(), "the `timeouts` of `redis` must not be zero");
         }
-        let (place, route, scheme, database) = match (url, sentinel) {
-            (Some(url), None) => {
+        let (place, route, scheme, database) = match (url, sentinel, cluster) {
+            (Some(url), None, None) => {
                 let (endpoint, database) = Endpoint::of_redis(url, loading)?;
                 let scheme = endpoint.scheme;
                 (url.place(), Route::Direct(endpoint), scheme, database)
             }
-            (None, Some(config)) => {
+            (None, Some(config), None) => {
                 let sentinel = Sentinel::compile(config, loading)?;
                 let scheme = sentinel.scheme();
                 (config.place(), Route::Sentinel(sentinel), scheme, config.database)
             }
-            (Some(_), Some(sentinel)) => {
-                loading
-                    .error(sentinel.place(), "`url` and `sentinel` both say where Redis is")
-                    .hint("keep one of them");
+            (None, None, Some(seeds)) => {
+                let cluster = Cluster::compile(seeds, loading)?;
+                let scheme = cluster.scheme();
+                (seeds.place(), Route::Cluster(cluster), scheme, 0)
+            }
+            (Some(_), Some(sentinel), _) => {
+                refuse_both(sentinel.place(), "url", "sentinel", loading);
                 return None;
             }
-            (None, None) => {
+            (Some(_), None, Some(cluster)) => {
+                refuse_both(cluster.place(), "url", "cluster", loading);
+                return None;
+            }
+            (None, Some(_), Some(cluster)) => {
+                refuse_both(cluster.place(), "sentinel", "cluster", loading);
+                return None;
+            }
+            (None, None, None) => {
                 loading
                     .error(config.place(), "`redis` does not say where Redis is")
                     .hint("write `url: \"redis://127.0.0.1:6379/0\"`");
@@ -169,6 +189,10 @@ impl Server {
     }
 }
 
+fn refuse_both(place: &Place, one: &str, other: &str, loading: &mut Loading<'_>) {
+    loading.error(place, format!("`{one}` and `{other}` both say where Redis is")).hint("keep one of them");
+}
+
 /// Whether two are the same in everything, passwords and certificates included.
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
@@ -180,6 +204,7 @@ impl PartialEq for Server {
 impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.route {
+            Route::Cluster(cluster) => write!(formatter, "the cluster of {cluster}"),
             Route::Direct(endpoint) => write!(formatter, "{endpoint}/{}", self.database),
             Route::Sentinel(sentinel) => {
                 write!(formatter, "`{}` of Sentinel, database {}", sentinel.service, self.database)
@@ -191,6 +216,7 @@ impl fmt::Display for Server {
 impl Route {
     fn fingerprint(&self) -> String {
         match self {
+            Self::Cluster(cluster) => format!("{cluster:?}"),
             Self::Direct(endpoint) => endpoint.to_string(),
             Self::Sentinel(Sentinel { service, nodes, login, .. }) => {
                 format!("{service:?} {nodes:?} {}", login.fingerprint())

@@ -1,6 +1,7 @@
 //! Following a real Redis: what other programs write, what goes wrong, and how fast it is.
 
 mod changes;
+mod clusters;
 mod figures;
 mod outages;
 mod rights;

@@ -70,6 +70,17 @@ impl Redis {
         self.try_cli(arguments).await.unwrap_or_else(|error| panic!("{shown:?}: {error}"))
     }
 
+    /// Runs a command for a slot that is on its way to this node of a cluster, or says why Redis refuses.
+    pub async fn try_asking(&self, arguments: &[&str]) -> Result<String, redis::RedisError> {
+        let mut connection = self.try_connection().await?;
+        let mut command = redis::Cmd::new();
+        command.arg(arguments);
+        let mut both = redis::pipe();
+        both.cmd("ASKING").ignore().add_command(command);
+        let (reply,): (Value,) = within("a reply of Redis", both.query_async(&mut connection)).await?;
+        Ok(show(&reply))
+    }
+
     /// Runs a command, or says why Redis refuses.
     pub async fn try_cli<A: AsRef<str>>(&self, arguments: &[A]) -> Result<String, redis::RedisError> {
         let mut connection = self.try_connection().await?;
