@@ -9,6 +9,7 @@ use crate::harness::cluster::Cluster;
 use crate::harness::gateway::Gateway;
 use crate::harness::problem::assert_problem;
 use crate::harness::process::{portcullis_command, run};
+use crate::harness::tls::{Authority, Leaf};
 
 /// A gateway that follows the list in `cluster`.
 async fn gateway(cast: &Cast, cluster: &Cluster) -> Gateway {
@@ -96,4 +97,64 @@ async fn a_cluster_is_written_to_and_listed_as_a_whole() {
         gateway.admin().call("DELETE", &target).await.assert_status(404);
         caller.answered_but(200, &[401]).await;
     }
+}
+
+/// TLS from node to node and to the gateway, and a user with exactly the rights that the README lists.
+#[tokio::test]
+async fn a_cluster_with_tls_and_a_user_with_few_rights() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rights = |opening: &str| {
+        let line = readme.lines().find_map(|line| line.trim().strip_prefix(opening));
+        line.expect("the README says which rights are needed").to_owned()
+    };
+    let alone = rights("ACL SETUSER portcullis on >PASSWORD ");
+    let further = rights("ACL SETUSER portcullis +asking ");
+    let acl = format!("user default off\nuser portcullis on >pw {alone} +asking {further}");
+    let cast = Cast::new();
+    let certificate = Authority::shared().sign(Leaf::peer(&["127.0.0.1"]));
+    let cluster = Cluster::start_with(0, 5000, |builder| {
+        builder
+            .acl(&acl)
+            .tls(&certificate)
+            .option("tls-cluster", &["yes"])
+            .option("tls-replication", &["yes"])
+    })
+    .await;
+    let yaml = r#"
+        redis: { cluster: {seeds}, username: portcullis, password: "${REDIS_PASSWORD}", ca: ca.crt }
+    "#;
+    let gateway = cast
+        .gateway_with(yaml)
+        .with("seeds", cluster.seeds())
+        .env("REDIS_PASSWORD", "pw-of-the-cluster")
+        .file("ca.crt", Authority::shared().pem());
+    for node in &cluster.nodes {
+        node.cli(&["ACL", "SETUSER", "portcullis", "resetpass", ">pw-of-the-cluster"]).await;
+    }
+    let gateway = gateway.start().await;
+    let mut callers = callers(&cast, &cluster, &gateway).await;
+    for (name, caller) in &mut callers {
+        caller.ask().await.assert_status(200);
+        let body = json!({ "kind": "sub", "id": name });
+        gateway.admin().post("/revocations").json(&body).await.assert_status(201);
+        caller.answered_but(401, &[200]).await;
+    }
+    let listed = gateway.admin().get("/revocations").await.json();
+    assert_eq!(listed["revocations"].as_array().map(Vec::len), Some(3), "{listed}");
+    for (name, caller) in &mut callers {
+        let target = format!("/revocations?kind=sub&id={name}");
+        gateway.admin().call("DELETE", &target).await.assert_status(200);
+        caller.answered_but(200, &[401]).await;
+    }
+    // Each of those that only a cluster needs is needed, but `ASKING`, which is for slots that are moving.
+    let mut acme = Caller::new(&gateway, &cast.acme()).await;
+    for right in further.split(' ') {
+        let (right, one) = (right.trim_start_matches('+'), &cluster.nodes[1]);
+        one.cli(&["ACL", "SETUSER", "portcullis", &format!("-{right}")]).await;
+        one.cli(&["CLIENT", "KILL", "USER", "portcullis"]).await;
+        acme.answered_but(503, &[200]).await;
+        one.cli(&["ACL", "SETUSER", "portcullis", &format!("+{right}")]).await;
+        acme.answered_but(200, &[503]).await;
+    }
+    assert!(!gateway.everything_logged().contains("pw-of-the-cluster"), "the password is in a log");
 }

@@ -118,6 +118,13 @@ impl Leaf {
         leaf
     }
 
+    /// The same for somebody who is a client of its likes as well, as the nodes of a cluster are.
+    pub fn peer(names: &[&str]) -> Self {
+        let mut leaf = Self::server(names);
+        leaf.params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        leaf
+    }
+
     /// A client's certificate with this common name and no alternative names yet.
     pub fn client(common_name: &str) -> Self {
         let mut leaf = Self::new(CertificateParams::default(), common_name);
