@@ -111,6 +111,8 @@ impl PartialEq for Place {
 pub enum Severity {
     /// The file is refused.
     Error,
+    /// The file is taken, and whoever asks for advice is told.
+    Advice,
     /// The file is taken, and the user is told.
     Warning,
 }
@@ -149,6 +151,7 @@ impl Problem {
     /// The problem with the line it stands in, a caret and the hint; in colour when `styled`.
     pub fn render(&self, styled: bool) -> String {
         let level = match self.severity {
+            Severity::Advice => Level::NOTE,
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
@@ -204,6 +207,11 @@ impl Problems {
     /// Adds a warning at `place`.
     pub fn warning(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
         self.add(Severity::Warning, Some(place.clone()), what.into())
+    }
+
+    /// Adds advice at `place`.
+    pub fn advice(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
+        self.add(Severity::Advice, Some(place.clone()), what.into())
     }
 
     fn add(&mut self, severity: Severity, place: Option<Place>, what: String) -> &mut Problem {

@@ -100,6 +100,11 @@ impl Method {
         self.keys.len()
     }
 
+    /// Whom the keys belong to, and what each may.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.keys.values().map(|identity| &**identity)
+    }
+
     /// Identifier and owner of each key.
     pub fn listed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys

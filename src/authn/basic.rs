@@ -25,6 +25,7 @@ use super::revocable::{self, Revocable};
 use super::stand_in::StandIn;
 use crate::fingerprint::Fingerprint;
 use crate::loading::Loading;
+use crate::problem::Place;
 use crate::telemetry::metrics::{AuthSeries, Metrics};
 use crate::yaml::Located;
 
@@ -104,6 +105,16 @@ fn place_on_ring(text: &[u8]) -> u64 {
     digest.as_ref().iter().take(8).fold(0, |place, byte| place << 8 | u64::from(*byte))
 }
 
+/// Where the users of a file are whose hashes cost a guesser too little; who they are, and why.
+pub fn weak_hashes(users: &Located<PathBuf>, loading: &mut Loading<'_>) -> Vec<(Place, String)> {
+    let lines = file::read(users, loading).unwrap_or_default();
+    let weak = |(place, user, hash): (Place, Box<str>, StoredHash)| {
+        let weakness = hash.weakness()?;
+        Some((place, format!("`{user}` with {weakness}")))
+    };
+    lines.into_iter().filter_map(weak).collect()
+}
+
 struct User {
     hash: StoredHash,
     identity: Arc<Identity>,
@@ -146,7 +157,7 @@ impl Method {
         }
         let lines = file::read(users, loading)?;
         let mut compiled = HashMap::with_capacity(lines.len());
-        for (user, hash) in lines {
+        for (_, user, hash) in lines {
             let Some(subject) = Subject::new(&user) else { continue };
             let verified = previous
                 .and_then(|previous| previous.users.get(&user))
@@ -202,6 +213,11 @@ impl Method {
     /// Whether name and password stay in the request.
     pub fn forwards_credential(&self) -> bool {
         self.forward_credential
+    }
+
+    /// The users.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.users.values().map(|user| &*user.identity)
     }
 
     /// Whether the file has a user of this name.

@@ -33,6 +33,10 @@ const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 /// bcrypt reads 72 bytes and ignores the rest, so that a longer password would match by its beginning.
 const LONGEST_BCRYPT_PASSWORD: usize = 72;
 
+/// KiB times passes: the least of the pairs that are recommended, 7 MiB with five passes.
+const LEAST_ARGON2_WORK: u64 = 7 * 1024 * 5;
+const LEAST_BCRYPT_COST: u32 = 10;
+
 /// How many jobs may wait for the pool.
 const QUEUE: usize = 256;
 
@@ -69,6 +73,27 @@ impl StoredHash {
             Form::Bcrypt => {
                 let verified = bcrypt::verify(password, &self.text).unwrap_or(false);
                 verified && password.len() <= LONGEST_BCRYPT_PASSWORD
+            }
+        }
+    }
+
+    /// What makes the hash cheaper to guess at than it should be, by the parameters that OWASP's Password Storage Cheat
+    /// Sheet gives at least.
+    pub fn weakness(&self) -> Option<String> {
+        match self.form {
+            Form::Argon2id => {
+                let hash = PasswordHash::new(&self.text).ok()?;
+                let params = Params::try_from(&hash).ok()?;
+                let (memory, passes) = (params.m_cost(), params.t_cost());
+                let work = u64::from(memory) * u64::from(passes);
+                (work < LEAST_ARGON2_WORK)
+                    .then(|| format!("argon2id m={memory},t={passes} (less than m=19456,t=2)"))
+            }
+            Form::Bcrypt => {
+                let parts: bcrypt::HashParts = self.text.parse().ok()?;
+                let cost = parts.get_cost();
+                (cost < LEAST_BCRYPT_COST)
+                    .then(|| format!("bcrypt cost {cost} (less than {LEAST_BCRYPT_COST})"))
             }
         }
     }

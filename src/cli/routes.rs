@@ -1,24 +1,53 @@
 //! `portcullis routes`: what is matched, who may, and where it goes. Public routes are marked.
 
+mod matrix;
+
+use super::explain::Format;
 use super::table::Table;
 use super::{ConfigurationFile, Output, check};
 use crate::gateway::guard::{Guard, Rule};
 use crate::gateway::requirement::Methods;
 use crate::gateway::route::{Access, Mode, Route};
 use crate::gateway::upstream::Destination;
+use matrix::Matrix;
 
 /// Show what is matched, who may, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct RoutesArguments {
     #[command(flatten)]
     file: ConfigurationFile,
+    /// Show who may do what: a row for each rule, a column for each method in `auth`. Public routes, routes that no request
+    /// takes and rules that change nothing are flagged.
+    #[arg(long)]
+    matrix: bool,
+    /// How the matrix is written.
+    #[arg(long, value_enum, default_value_t = Format::Text, requires = "matrix")]
+    format: Format,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis routes
+  portcullis routes --matrix
+  portcullis routes --matrix --format json";
+
 pub(super) fn execute(arguments: &RoutesArguments) -> Output {
-    let configuration = match check::load(&arguments.file) {
+    let RoutesArguments { file, matrix, format } = arguments;
+    let configuration = match check::load(file) {
         Ok(configuration) => configuration,
         Err(complaint) => return Output::failure(complaint),
     };
+    if *matrix {
+        let matrix = Matrix::of(&configuration.gateway);
+        return match format {
+            Format::Text => Output::success(matrix::render(&matrix)),
+            Format::Json => match serde_json::to_string_pretty(&matrix) {
+                Ok(text) => Output::success(text),
+                Err(error) => Output::failure(format!("error: {error}")),
+            },
+        };
+    }
     let mut table = Table::new(["ROUTE", "HOST", "PATH", "METHODS", "WHO MAY", "UPSTREAM"]);
     for route in configuration.gateway.routes.iter() {
         for (at, (methods, who)) in rules(route).into_iter().enumerate() {

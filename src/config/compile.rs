@@ -91,7 +91,7 @@ pub(super) fn compile(
         revocations: list.under(policy),
         trusted_proxies,
         limits: compile_limits(limits),
-        limiter: compile_limiter(&limits.failed_attempts, before),
+        limiter: compile_limiter(limits.failed_attempts.as_ref(), before),
     };
     let tls = match tls {
         None => None,
@@ -153,10 +153,10 @@ fn compile_limits(entry: &LimitsEntry) -> Limits {
 }
 
 /// What was counted lives as long as the process: a reload wins nobody a fresh start.
-fn compile_limiter(entry: &FailedAttemptsEntry, previous: Option<&Gateway>) -> Limiter {
-    let FailedAttemptsEntry { source, principal } = entry;
+fn compile_limiter(entry: Option<&Located<FailedAttemptsEntry>>, previous: Option<&Gateway>) -> Limiter {
+    let FailedAttemptsEntry { source, principal } = entry.map(|entry| **entry).unwrap_or_default();
     let memory = previous.map_or_else(Memory::new, |previous| previous.limiter.memory().clone());
-    Limiter::new(memory, *source, *principal)
+    Limiter::new(memory, source, principal)
 }
 
 /// A name beside what it compiled into; `None` when that failed, which has been reported.

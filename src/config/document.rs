@@ -214,7 +214,7 @@ pub struct LimitsEntry {
     /// Requests that are under way at once on an HTTP/2 connection. Takes effect with a restart.
     pub http2_streams: u32,
     /// How often somebody may be wrong; more is answered 429.
-    pub failed_attempts: FailedAttemptsEntry,
+    pub failed_attempts: Option<Located<FailedAttemptsEntry>>,
 }
 
 impl Default for LimitsEntry {
@@ -230,7 +230,7 @@ impl Default for LimitsEntry {
             connections: 20_000,
             connections_per_source: 10_000,
             http2_streams: 100,
-            failed_attempts: FailedAttemptsEntry::default(),
+            failed_attempts: None,
         }
     }
 }

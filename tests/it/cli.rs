@@ -1,9 +1,11 @@
 //! The command line, as an operator uses it: what commands print, what they write, and that the gateway takes it.
 
+mod audit;
 mod check;
 mod demo;
 mod dev_token;
 mod keys;
+mod matrix;
 mod passwords;
 mod trials;
 

@@ -15,7 +15,7 @@ use crate::yaml::Located;
 pub(super) fn read(
     name: &Located<PathBuf>,
     loading: &mut Loading<'_>,
-) -> Option<Vec<(Box<str>, StoredHash)>> {
+) -> Option<Vec<(Place, Box<str>, StoredHash)>> {
     let text = loading.text(name)?;
     let errors_before = loading.problems.error_count();
     let lines = lines(&text);
@@ -55,7 +55,7 @@ pub(super) fn read(
             continue;
         }
         match StoredHash::parse(hash) {
-            Ok(hash) => users.push((line.name.into(), hash)),
+            Ok(hash) => users.push((user_place, line.name.into(), hash)),
             Err(what) => {
                 loading
                     .error(&place(line.start, line.name.len()), format!("{what}: user `{}`", line.name))

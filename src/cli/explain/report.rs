@@ -134,6 +134,10 @@ impl NearRoute {
                 format!("its methods are {}", methods.collect::<Vec<_>>().join(", "))
             }
             Miss::Path => format!("its path is `{}`", pattern.path),
+            Miss::Reserved => {
+                "it fits and is public, but a more specific route with a guard does not take the method"
+                    .to_owned()
+            }
             Miss::Shadow(other) => format!(
                 "it fits, but some upstreams would take the path for `{}` of the route `{}`, so there is no route",
                 other.pattern.path, other.name

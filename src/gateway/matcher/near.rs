@@ -31,6 +31,8 @@ pub enum Miss {
     Method,
     /// Only its path does not fit, and looks alike.
     Path,
+    /// It fits and is public, and a more specific route with a guard does not take the method.
+    Reserved,
     /// It fits, but some upstreams would take the path for that of this route, so there is no route.
     Shadow(Arc<Route>),
 }
@@ -43,6 +45,7 @@ impl Miss {
             Self::LessSpecific => "less_specific",
             Self::Method => "method",
             Self::Path => "path",
+            Self::Reserved => "reserved",
             Self::Shadow(_) => "shadow",
         }
     }
@@ -58,6 +61,9 @@ impl RouteTable {
         let best = self.exact.find(request.host(), &request.target().segments(), &mut search);
         let near = self.routes.iter().filter_map(|route| {
             let miss = match best {
+                Some(best) if Arc::ptr_eq(best, route) && search.guarded_before(route).is_some() => {
+                    Miss::Reserved
+                }
                 Some(best) if Arc::ptr_eq(best, route) => Miss::Shadow(self.dispute(request, route)?.clone()),
                 Some(_) | None => miss(route, request)?,
             };
