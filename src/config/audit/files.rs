@@ -15,8 +15,11 @@ pub(super) fn advise(document: &Document, advice: &mut Problems) {
     if let Some(token) = document.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
         secret(token, advice);
     }
-    if let Some(password) = document.redis.as_ref().and_then(|redis| redis.password.as_ref()) {
-        secret(password, advice);
+    if let Some(redis) = &document.redis {
+        let sentinels = redis.sentinel.iter().filter_map(|sentinel| sentinel.password.as_ref());
+        for password in redis.password.iter().chain(sentinels) {
+            secret(password, advice);
+        }
     }
     for (_, entry) in document.auth.iter() {
         match entry {

@@ -45,8 +45,8 @@ routes:
 fn check(policy: &str, open: bool, arguments: &[&str]) -> super::Done {
     let endless = ApiKey::of("acme").created("2020-01-01T00:00:00Z");
     let old = ApiKey::of("old").created("2020-01-01T00:00:00Z").expires("2099-01-01T00:00:00Z");
-    let ended = ApiKey::of("ended").created("2026-11-01T00:00:00Z").expires("2026-11-02T00:00:00Z");
-    let fresh = ApiKey::of("fresh").created("2026-11-01T00:00:00Z").expires("2099-01-01T00:00:00Z");
+    let ended = ApiKey::of("ended").created("2020-01-01T00:00:00Z").expires("2020-02-01T00:00:00Z");
+    let fresh = ApiKey::of("fresh").expires("2099-01-01T00:00:00Z");
     let keys = if open { vec![&endless, &old, &ended, &fresh] } else { vec![&fresh] };
     let certificate = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).unwrap();
     let folder = folder(&[

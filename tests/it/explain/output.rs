@@ -52,6 +52,16 @@ async fn an_answer_names_route_checks_and_what_goes_upstream() {
     ] {
         assert!(said.contains(expected), "{expected}\nis missing in\n{said}");
     }
+    let reserved = stand.explain(&["GET", "https://api.example.com/docs/upload"]).await;
+    let said = reserved.assert_success().stdout.clone();
+    for expected in [
+        "route     none\n",
+        "  not     docs: it fits and is public, but a more specific route with a guard does not take",
+        "  not     upload: its methods are PUT\n",
+        "answer    405 method_not_allowed",
+    ] {
+        assert!(said.contains(expected), "{expected}\nis missing in\n{said}");
+    }
     let elsewhere = stand.explain(&["GET", "https://api.example.com/tools/a"]).await;
     assert!(
         elsewhere.stdout.contains("  not     tools: its host is `tools.example.com`\n"),
