@@ -109,3 +109,28 @@ fn every_alert_says_what_happened_and_what_to_do() {
         assert!(alerts.iter().any(|alert| name(alert).to_lowercase() == link), "#{link} leads nowhere");
     }
 }
+
+#[test]
+fn the_dashboard_is_whole() {
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/portcullis.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for panel in panels {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: the id is taken");
+        let at = &panel["gridPos"];
+        let number = |name: &str| at[name].as_u64().unwrap();
+        assert!(number("x") + number("w") <= 24, "{title}: {at}");
+        for x in number("x")..number("x") + number("w") {
+            for y in number("y")..number("y") + number("h") {
+                assert!(places.insert((x, y)), "{title} lies over another panel at {x}, {y}");
+            }
+        }
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            assert!(expression.contains(r#"job="$job""#), "{title} looks at other jobs: {expression}");
+        }
+    }
+    assert!(panels.len() > 30);
+}

@@ -46,6 +46,8 @@ pub struct Method {
     forward_credential: bool,
     /// The table's hasher is keyed at random for each process, so its order cannot be predicted from outside.
     keys: HashMap<Digest, Arc<Identity>>,
+    /// When keys expire, in seconds since the Unix epoch, ascending.
+    expiries: Box<[u64]>,
     series: AuthSeries,
 }
 
@@ -65,17 +67,14 @@ impl Method {
         if loading.problems.error_count() > errors_before {
             return None;
         }
-        let now = loading.clock.unix_seconds();
-        let expiries =
-            keys.values().filter_map(|identity| identity.validity.until).filter(|until| *until > now);
-        if let Some(next) = expiries.min() {
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
-            metrics.api_key_expiry(name).set(next as f64);
-        }
+        let mut expiries: Vec<u64> = keys.values().filter_map(|identity| identity.validity.until).collect();
+        expiries.sort_unstable();
+        expiries.dedup();
         Some(Self {
             name: name.clone(),
             forward_credential: *forward_credential,
             keys,
+            expiries: expiries.into(),
             series: metrics.auth(name),
         })
     }
@@ -83,6 +82,11 @@ impl Method {
     /// The name in `auth`.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// When the next key expires after `now`, both in seconds since the Unix epoch.
+    pub fn next_expiry(&self, now: u64) -> Option<u64> {
+        self.expiries.get(self.expiries.partition_point(|expiry| *expiry <= now)).copied()
     }
 
     /// Its series.

@@ -18,9 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::readiness;
 use super::shared::Shared;
+use super::{keys, readiness};
+use crate::authn::Authenticator;
 use crate::authn::guessing::State;
+use crate::authn::jwt::KeySource;
 
 /// Serves operators.
 pub(super) struct AdminService {
@@ -104,11 +106,19 @@ impl AdminApp {
     /// All series, and among them those that are looked up only when somebody asks.
     fn metrics(&self) -> Vec<u8> {
         let metrics = &self.shared.metrics;
-        let State { tracked, sources, principals } = self.shared.configuration.load().gateway.limiter.state();
+        let configuration = self.shared.configuration.load();
+        let State { tracked, sources, principals } = configuration.gateway.limiter.state();
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.failed_attempts_tracked.set(count(tracked));
         metrics.failed_attempts_limited("source").set(count(sources));
         metrics.failed_attempts_limited("principal").set(count(principals));
+        let issuers: Vec<Arc<KeySource>> = keys::sources(&configuration).collect();
+        metrics.show_jwks(issuers.iter().map(|source| (source.auth(), source.series())));
+        let now = self.shared.clock.unix_seconds();
+        metrics.show_api_key_expiry(configuration.gateway.methods.iter().filter_map(|method| match method {
+            Authenticator::ApiKey(method) => Some((&**method.name(), method.next_expiry(now)?)),
+            Authenticator::Basic(_) | Authenticator::Jwt(_) => None,
+        }));
         metrics.render()
     }
 }

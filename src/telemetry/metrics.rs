@@ -4,9 +4,11 @@
 //! resolved to a handle when the policy is compiled ([`RouteSeries`], [`AuthSeries`], [`UpstreamSeries`]).
 
 mod maker;
+mod retain;
 mod route;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -15,6 +17,7 @@ use prometheus::{
 };
 
 use maker::Maker;
+use retain::retain;
 pub use route::{METHODS, RouteSeries, method_label};
 
 /// All series of one process.
@@ -30,7 +33,7 @@ pub struct Metrics {
     auth_duration: HistogramVec,
     cache_hits: IntCounterVec,
     cache_misses: IntCounterVec,
-    jwks_keys: IntGaugeVec,
+    jwks_keys: GaugeVec,
     jwks_last_success: GaugeVec,
     jwks_fetches: IntCounterVec,
     certificate_expiry: GaugeVec,
@@ -43,7 +46,7 @@ pub struct Metrics {
     pub revocation_staleness: Gauge,
     /// From the write of a revocation to its being enforced here, in seconds.
     pub revocation_propagation: Histogram,
-    /// 1 while Redis answers.
+    /// 1 while Redis answers. Shown once [`Self::show_redis`] was called.
     pub redis_up: IntGauge,
     /// 1 when the last reload was accepted.
     pub reload_successful: IntGauge,
@@ -138,7 +141,7 @@ impl Metrics {
                 "Credentials that had to be verified.",
                 &["auth"],
             )?,
-            jwks_keys: make.int_gauges("jwks_keys", "Keys of the issuer in use.", &["auth"])?,
+            jwks_keys: make.gauges("jwks_keys", "Keys of the issuer in use.", &["auth"])?,
             jwks_last_success: make.gauges(
                 "jwks_last_success_timestamp_seconds",
                 "When the issuer's keys were last read.",
@@ -179,7 +182,7 @@ impl Metrics {
                 "From the write of a revocation, where it carries a time, to its being enforced here.",
                 &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0],
             )?,
-            redis_up: make.int_gauge("redis_up", "1 while Redis answers.")?,
+            redis_up: IntGauge::new("redis_up", "1 while Redis answers.")?,
             reload_successful: make.int_gauge(
                 "config_last_reload_successful",
                 "1 when the last attempt to load the configuration was accepted.",
@@ -224,8 +227,7 @@ impl Metrics {
     /// The series of an issuer's keys, for the method `name`.
     pub fn jwks(&self, name: &str) -> JwksSeries {
         JwksSeries {
-            keys: self.jwks_keys.with_label_values(&[name]),
-            last_success: self.jwks_last_success.with_label_values(&[name]),
+            read: Arc::default(),
             succeeded: self.jwks_fetches.with_label_values(&[name, "success"]),
             failed: self.jwks_fetches.with_label_values(&[name, "failure"]),
         }
@@ -250,9 +252,37 @@ impl Metrics {
         self.certificate_expiry.reset();
     }
 
-    /// When the next API key of the method `name` expires, in seconds since the Unix epoch.
-    pub fn api_key_expiry(&self, name: &str) -> Gauge {
-        self.api_key_expiry.with_label_values(&[name])
+    /// Shows whether Redis answers. Where there is none, the series would say that it is down.
+    pub fn show_redis(&self) {
+        // It may be shown already.
+        let _ = self.registry.register(Box::new(self.redis_up.clone()));
+    }
+
+    /// Shows what is known of the keys of these methods, and of no others: a method that a reload has removed would
+    /// otherwise have keys that get older and older.
+    pub fn show_jwks<'a>(&self, methods: impl Iterator<Item = (&'a str, &'a JwksSeries)>) {
+        let mut names = Vec::new();
+        let mut read_names = Vec::new();
+        for (name, series) in methods {
+            names.push(name);
+            self.jwks_keys.with_label_values(&[name]).set(float(series.keys()));
+            if let Some(at) = series.last_success() {
+                read_names.push(name);
+                self.jwks_last_success.with_label_values(&[name]).set(float(at));
+            }
+        }
+        retain(&self.jwks_keys, &names);
+        retain(&self.jwks_last_success, &read_names);
+    }
+
+    /// Shows when the next API key of these methods expires, in seconds since the Unix epoch, and of no others.
+    pub fn show_api_key_expiry<'a>(&self, methods: impl Iterator<Item = (&'a str, u64)>) {
+        let mut names = Vec::new();
+        for (name, next) in methods {
+            names.push(name);
+            self.api_key_expiry.with_label_values(&[name]).set(float(next));
+        }
+        retain(&self.api_key_expiry, &names);
     }
 
     /// Finished handshakes; `result` is `success` or `failure`, `version` is `1.2`, `1.3` or `none`.
@@ -294,14 +324,46 @@ pub struct AuthSeries {
 /// What is known of an issuer's keys.
 #[derive(Clone, Debug)]
 pub struct JwksSeries {
-    /// Keys in use.
-    pub keys: IntGauge,
-    /// When they were last read, in seconds since the Unix epoch.
-    pub last_success: Gauge,
+    read: Arc<Read>,
     /// Attempts that brought keys.
     pub succeeded: IntCounter,
     /// Attempts that did not.
     pub failed: IntCounter,
+}
+
+/// What the last attempt that brought keys has found.
+#[derive(Debug, Default)]
+struct Read {
+    keys: AtomicU64,
+    /// In seconds since the Unix epoch; 0 as long as there was none.
+    at: AtomicU64,
+}
+
+impl JwksSeries {
+    /// Counts an attempt that brought `keys` keys, at `now` in seconds since the Unix epoch.
+    pub fn succeed(&self, keys: usize, now: u64) {
+        self.read.keys.store(u64::try_from(keys).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.read.at.store(now, Ordering::Relaxed);
+        // Counted last, so that whoever sees the count sees what came of it.
+        self.succeeded.inc();
+    }
+
+    /// Keys in use.
+    pub fn keys(&self) -> u64 {
+        self.read.keys.load(Ordering::Relaxed)
+    }
+
+    /// When they were last read, in seconds since the Unix epoch, if they ever were.
+    pub fn last_success(&self) -> Option<u64> {
+        Some(self.read.at.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+}
+
+/// Prometheus counts in floating point.
+fn float(number: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "keys and seconds since 1970 are far below 2^53")]
+    let number = number as f64;
+    number
 }
 
 /// What an upstream's answers add up to.
@@ -323,6 +385,37 @@ impl UpstreamSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each would raise an alert that nobody can answer.
+    #[test]
+    fn what_is_not_there_has_no_series() {
+        let metrics = Metrics::new("1.2.3", "abc").unwrap();
+        let shown = || String::from_utf8(metrics.render()).unwrap();
+        assert!(!shown().contains("portcullis_redis_up"));
+        metrics.show_redis();
+        metrics.show_redis();
+        assert!(shown().contains("\nportcullis_redis_up 0\n"));
+
+        let (users, others) = (metrics.jwks("users"), metrics.jwks("others"));
+        users.succeed(3, 1_000);
+        metrics.show_jwks([("users", &users), ("others", &others)].into_iter());
+        metrics.show_api_key_expiry([("partners", 2_000), ("machines", 3_000)].into_iter());
+        for line in [
+            "jwks_keys{auth=\"users\"} 3",
+            "jwks_keys{auth=\"others\"} 0",
+            "jwks_last_success_timestamp_seconds{auth=\"users\"} 1000",
+            "api_key_expiry_timestamp_seconds{auth=\"machines\"} 3000",
+            "api_key_expiry_timestamp_seconds{auth=\"partners\"} 2000",
+        ] {
+            assert!(shown().contains(&format!("\nportcullis_{line}\n")), "{line} is not in\n{}", shown());
+        }
+        assert!(!shown().contains("jwks_last_success_timestamp_seconds{auth=\"others\"}"));
+        metrics.show_jwks([("others", &others)].into_iter());
+        metrics.show_api_key_expiry([("machines", 4_000)].into_iter());
+        let text = shown();
+        assert!(!text.contains("users\"} 3") && !text.contains("{auth=\"users\"} 1000"), "{text}");
+        assert!(!text.contains("auth=\"partners\"") && text.contains("{auth=\"machines\"} 4000"), "{text}");
+    }
 
     #[test]
     fn series_appear_under_their_names() {

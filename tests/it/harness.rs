@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod port;
 pub mod problem;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 pub mod scale;

@@ -79,4 +79,5 @@ mod shutdown;
 mod streaming;
 mod tls;
 mod upstreams;
+mod watching;
 mod websocket;

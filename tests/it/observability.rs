@@ -4,3 +4,4 @@ mod access_log;
 mod admin;
 mod metrics;
 mod stand;
+mod upkeep;

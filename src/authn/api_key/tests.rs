@@ -54,6 +54,23 @@ fn shown(attempt: &Attempt) -> String {
 }
 
 #[test]
+fn the_next_expiry_moves_on_with_time() {
+    let later = "expires: 2026-11-21T09:00:05Z";
+    let method = compile(&format!(
+        "keys:\n{}{}{}{}",
+        entry("k_1", "a", later),
+        entry("k_2", "b", "expires: 2026-11-21T09:00:01Z"),
+        entry("k_3", "c", "expires: never"),
+        entry("k_4", "d", later),
+    ));
+    let method = method.unwrap();
+    for (now, next) in [(0, Some(1)), (1, Some(5)), (4, Some(5)), (5, None)] {
+        assert_eq!(method.next_expiry(NOW + now), next.map(|next| NOW + next), "{now}");
+    }
+    assert_eq!(method.next_expiry(0), Some(NOW + 1));
+}
+
+#[test]
 fn keys_are_known_by_their_digest() {
     let yaml = format!(
         "keys:\n{}{}{}",

@@ -93,6 +93,11 @@ impl KeySource {
         &self.auth
     }
 
+    /// What is known of the keys.
+    pub fn series(&self) -> &JwksSeries {
+        &self.series
+    }
+
     /// Where the keys come from.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -268,11 +273,7 @@ impl Round {
         if let Some(before) = before {
             before.retire_for(&read);
         }
-        series.keys.set(i64::try_from(count).unwrap_or(i64::MAX));
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
-        series.last_success.set(now as f64);
-        // Counted last, so that whoever sees the count sees what came of it.
-        series.succeeded.inc();
+        series.succeed(count, now);
         Ok(Refreshed { keys: count, changed, left_out })
     }
 

@@ -136,8 +136,8 @@ async fn an_issuer_that_is_down_is_asked_ever_more_slowly() {
     }
     let asked = scene.issuer.seconds();
     assert_eq!(asked[..5], [550, 551, 553, 557, 565]);
-    let series = scene.bench.metrics.jwks("users");
-    assert_eq!((series.keys.get(), series.succeeded.get()), (1, 1));
+    let series = scene.method.key_source().unwrap().series();
+    assert_eq!((series.keys(), series.succeeded.get()), (1, 1));
     assert_eq!(series.failed.get(), 10 + asked.len() as u64);
 }
 

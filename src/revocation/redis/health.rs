@@ -53,6 +53,7 @@ const LONGEST_KEY_SHOWN: usize = 80;
 impl<'a> Health<'a> {
     pub(super) fn new(server: &'a Server, metrics: &'a Metrics) -> Self {
         metrics.redis_up.set(0);
+        metrics.show_redis();
         Self { metrics: Some(metrics), ..Self::named(server.to_string()) }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::harness::credentials::{ApiKey, basic, htpasswd_bcrypt, keys_yaml};
 use crate::harness::gateway::Gateway;
 use crate::harness::issuer::Issuer;
+use crate::harness::redis::Redis;
 use crate::harness::upstream::{Answer, Upstream};
 
 /// The parties of these tests.
@@ -14,6 +15,7 @@ pub(super) struct Stand {
     pub(super) issuer: Issuer,
     pub(super) key: ApiKey,
     _gone: Upstream,
+    _redis: Redis,
 }
 
 /// One request, and what the operator must see of it.
@@ -39,11 +41,13 @@ impl Stand {
     pub(super) async fn start() -> Self {
         let (upstream, issuer, gone) = (Upstream::start(), Issuer::start(), Upstream::start());
         gone.stop().await;
+        let redis = Redis::start().await;
         upstream.answer("/v1/slow", Answer::ok("ok").after(Duration::from_millis(50)));
         upstream.answer("/v1/hang", Answer::hang());
         let key = ApiKey::of("acme").scopes(&["read"]);
         let gateway = Gateway::builder(
             r#"
+            redis: { url: "{redis}" }
             limits: { failed_attempts: { source: unlimited } }
             auth:
               partners: { api_key: { keys: keys.yaml } }
@@ -66,11 +70,12 @@ impl Stand {
         .with("upstream", upstream.url())
         .with("gone", gone.url())
         .with("issuer", issuer.url())
+        .with("redis", redis.url())
         .file("keys.yaml", keys_yaml(&[&key]))
         .file("staff.htpasswd", htpasswd_bcrypt("bob", PASSWORD))
         .start()
         .await;
-        Self { gateway, upstream, issuer, key, _gone: gone }
+        Self { gateway, upstream, issuer, key, _gone: gone, _redis: redis }
     }
 
     /// A request for every outcome.
