@@ -24,6 +24,7 @@ test:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- --deny warnings
 	scripts/deny
+	scripts/deploy
 	scripts/nextest
 	scripts/fuzz-smoke
 

@@ -6,6 +6,7 @@ mod demo;
 mod dev_token;
 mod explain;
 mod hash_password;
+mod health;
 mod keys;
 pub mod revoke;
 mod routes;
@@ -48,6 +49,8 @@ enum Command {
     HashPassword(hash_password::HashPasswordArguments),
     /// Sign a token with a local key, for trying things out.
     DevToken(dev_token::DevTokenArguments),
+    /// Ask a running gateway whether it is ready.
+    Health(health::HealthArguments),
     /// Make the credentials of the demonstration and print commands to try.
     Demo(demo::DemoArguments),
     /// Revoke a credential, lift a revocation, or list what is revoked.
@@ -144,6 +147,7 @@ pub fn execute(arguments: Arguments) -> Output {
         Command::Explain(arguments) => explain::execute(&arguments),
         Command::Keys(arguments) => keys::execute(&arguments),
         Command::HashPassword(arguments) => hash_password::execute(&arguments),
+        Command::Health(arguments) => health::execute(&arguments),
         Command::DevToken(arguments) => dev_token::execute(&arguments),
         Command::Demo(arguments) => demo::execute(&arguments),
         Command::Revoke(arguments) => execute_revoke(&arguments),

@@ -134,3 +134,138 @@ fn the_dashboard_is_whole() {
     }
     assert!(panels.len() > 30);
 }
+
+/// What files of a configuration are, wherever it looks for them.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let certificate = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).unwrap();
+        folder.write("tls/tls.crt", &certificate.cert.pem());
+        folder.write("tls/tls.key", &certificate.signing_key.serialize_pem());
+        let keys = folder.0.path().join("keys/keys.yaml");
+        fs::create_dir(keys.parent().unwrap()).unwrap();
+        let made = folder.portcullis(&[
+            "keys",
+            "new",
+            "--file",
+            keys.to_str().unwrap(),
+            "--owner",
+            "acme",
+            "--expires",
+            "90d",
+        ]);
+        assert!(made.0, "{}", made.1);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn portcullis(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let output = command.args(arguments).current_dir(self.0.path()).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
+    }
+
+    /// `portcullis check` has nothing to say against `text`, whose files stand below `root`, but what is meant so.
+    fn check(&self, text: &str, root: &str) {
+        self.write("gateway.yaml", &text.replace(root, &format!("{}/", self.0.path().display())));
+        let (good, said) = self.portcullis(&["check"]);
+        let mut warnings = said.lines().filter(|line| line.contains("warning: "));
+        let meant = [
+            "a self-signed certificate is made at start",
+            "metrics are served on an address that others may reach",
+        ];
+        assert!(
+            good && warnings.all(|line| meant.iter().any(|meant| line.contains(meant))),
+            "{said}\n{text}"
+        );
+    }
+}
+
+#[test]
+fn configurations_in_deploy_are_good() {
+    let folder = Folder::new();
+    let compose =
+        read("deploy/compose/gateway.yaml").replace("/var/lib/portcullis/", "/var/lib/portcullis/keys/");
+    folder.check(&compose, "/var/lib/portcullis/");
+    folder.check(&read("deploy/debian/gateway.yaml"), "/etc/portcullis/");
+
+    let manifests = read("deploy/kubernetes/portcullis.yaml");
+    let document = manifests.split("\n---\n").find(|document| document.contains("kind: ConfigMap")).unwrap();
+    let map: Value = serde_yaml::from_str(document).unwrap();
+    folder.check(map["data"]["gateway.yaml"].as_str().unwrap(), "/etc/portcullis/");
+}
+
+/// A health check that asks for what the binary does not have would take every container for sick.
+#[test]
+fn images_and_units_call_the_binary_as_it_is() {
+    let folder = Folder::new();
+    for (file, call, arguments) in [
+        ("deploy/docker/Dockerfile", r#"CMD ["/usr/bin/portcullis", "health"]"#, vec!["health", "--help"]),
+        ("deploy/docker/Dockerfile", r#"CMD ["run"]"#, vec!["run", "--help"]),
+        (
+            "deploy/systemd/portcullis.service",
+            "portcullis run --config /etc/portcullis/gateway.yaml --drain 30s",
+            vec!["run", "--drain", "30s", "--help"],
+        ),
+        (
+            "deploy/systemd/portcullis.service",
+            "portcullis check --config /etc/portcullis/gateway.yaml",
+            vec!["check", "--help"],
+        ),
+        (
+            "deploy/kubernetes/portcullis.yaml",
+            r#"args: [run, --config, /etc/portcullis/config/gateway.yaml, --drain, "30s", --log-level, info]"#,
+            vec!["run", "--drain", "30s", "--log-level", "info", "--help"],
+        ),
+        (
+            "deploy/compose/compose.yaml",
+            r#"[keys, new, --file, /var/lib/portcullis/keys.yaml, --owner, acme, --scopes, "orders:read", --expires, 90d]"#,
+            vec![
+                "keys",
+                "new",
+                "--file",
+                "k.yaml",
+                "--owner",
+                "acme",
+                "--scopes",
+                "orders:read",
+                "--expires",
+                "90d",
+            ],
+        ),
+    ] {
+        assert!(read(file).contains(call), "{file} has no {call}");
+        let (good, said) = folder.portcullis(&arguments);
+        assert!(good, "{file}: {call}: {said}");
+    }
+}
+
+/// Whatever a mount or a copy names has to be there.
+#[test]
+fn files_that_are_mounted_exist() {
+    let compose = yaml("deploy/compose/compose.yaml");
+    let mut mounted = 0;
+    for service in compose["services"].as_object().unwrap().values() {
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let from = volume.as_str().unwrap().split(':').next().unwrap();
+            if from.starts_with('.') {
+                mounted += 1;
+                assert!(path("deploy/compose").join(from).exists(), "{from}");
+            }
+        }
+    }
+    assert_eq!(mounted, 3);
+    for line in read(".dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
+        assert!(path(line).exists(), "{line} in .dockerignore");
+    }
+}

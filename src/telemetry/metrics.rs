@@ -3,12 +3,12 @@
 //! Labels come from the configuration or from closed sets, so traffic never adds a series. What a request needs is
 //! resolved to a handle when the policy is compiled ([`RouteSeries`], [`AuthSeries`], [`UpstreamSeries`]).
 
+mod jwks;
 mod maker;
 mod retain;
 mod route;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -16,6 +16,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+pub use jwks::JwksSeries;
 use maker::Maker;
 use retain::retain;
 pub use route::{METHODS, RouteSeries, method_label};
@@ -321,44 +322,6 @@ pub struct AuthSeries {
     pub cache_misses: IntCounter,
 }
 
-/// What is known of an issuer's keys.
-#[derive(Clone, Debug)]
-pub struct JwksSeries {
-    read: Arc<Read>,
-    /// Attempts that brought keys.
-    pub succeeded: IntCounter,
-    /// Attempts that did not.
-    pub failed: IntCounter,
-}
-
-/// What the last attempt that brought keys has found.
-#[derive(Debug, Default)]
-struct Read {
-    keys: AtomicU64,
-    /// In seconds since the Unix epoch; 0 as long as there was none.
-    at: AtomicU64,
-}
-
-impl JwksSeries {
-    /// Counts an attempt that brought `keys` keys, at `now` in seconds since the Unix epoch.
-    pub fn succeed(&self, keys: usize, now: u64) {
-        self.read.keys.store(u64::try_from(keys).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.read.at.store(now, Ordering::Relaxed);
-        // Counted last, so that whoever sees the count sees what came of it.
-        self.succeeded.inc();
-    }
-
-    /// Keys in use.
-    pub fn keys(&self) -> u64 {
-        self.read.keys.load(Ordering::Relaxed)
-    }
-
-    /// When they were last read, in seconds since the Unix epoch, if they ever were.
-    pub fn last_success(&self) -> Option<u64> {
-        Some(self.read.at.load(Ordering::Relaxed)).filter(|at| *at > 0)
-    }
-}
-
 /// Prometheus counts in floating point.
 fn float(number: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "keys and seconds since 1970 are far below 2^53")]
@@ -383,58 +346,4 @@ impl UpstreamSeries {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each would raise an alert that nobody can answer.
-    #[test]
-    fn what_is_not_there_has_no_series() {
-        let metrics = Metrics::new("1.2.3", "abc").unwrap();
-        let shown = || String::from_utf8(metrics.render()).unwrap();
-        assert!(!shown().contains("portcullis_redis_up"));
-        metrics.show_redis();
-        metrics.show_redis();
-        assert!(shown().contains("\nportcullis_redis_up 0\n"));
-
-        let (users, others) = (metrics.jwks("users"), metrics.jwks("others"));
-        users.succeed(3, 1_000);
-        metrics.show_jwks([("users", &users), ("others", &others)].into_iter());
-        metrics.show_api_key_expiry([("partners", 2_000), ("machines", 3_000)].into_iter());
-        for line in [
-            "jwks_keys{auth=\"users\"} 3",
-            "jwks_keys{auth=\"others\"} 0",
-            "jwks_last_success_timestamp_seconds{auth=\"users\"} 1000",
-            "api_key_expiry_timestamp_seconds{auth=\"machines\"} 3000",
-            "api_key_expiry_timestamp_seconds{auth=\"partners\"} 2000",
-        ] {
-            assert!(shown().contains(&format!("\nportcullis_{line}\n")), "{line} is not in\n{}", shown());
-        }
-        assert!(!shown().contains("jwks_last_success_timestamp_seconds{auth=\"others\"}"));
-        metrics.show_jwks([("others", &others)].into_iter());
-        metrics.show_api_key_expiry([("machines", 4_000)].into_iter());
-        let text = shown();
-        assert!(!text.contains("users\"} 3") && !text.contains("{auth=\"users\"} 1000"), "{text}");
-        assert!(!text.contains("auth=\"partners\"") && text.contains("{auth=\"machines\"} 4000"), "{text}");
-    }
-
-    #[test]
-    fn series_appear_under_their_names() {
-        let metrics = Metrics::new("1.2.3", "abc").unwrap();
-        metrics.route("orders").answered("GET", 200);
-        metrics.route("orders").answered("BREW", 999);
-        metrics.route("orders").decisions("users", "refused", "expired").inc();
-        metrics.upstream("api").failed("connect");
-        let text = String::from_utf8(metrics.render()).unwrap();
-        for line in [
-            "portcullis_build_info{revision=\"abc\",version=\"1.2.3\"} 1",
-            "portcullis_http_requests_total{method=\"GET\",route=\"orders\",status=\"200\"} 1",
-            "portcullis_http_requests_total{method=\"other\",route=\"orders\",status=\"0\"} 1",
-            "portcullis_auth_decisions_total{auth=\"users\",reason=\"expired\",result=\"refused\",route=\"orders\"} 1",
-            "portcullis_upstream_failures_total{kind=\"connect\",upstream=\"api\"} 1",
-            "portcullis_connections 0",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-        assert!(text.contains("\nprocess_resident_memory_bytes "));
-    }
-}
+mod tests;

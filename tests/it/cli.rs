@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod demo;
 mod dev_token;
+mod health;
 mod keys;
 mod matrix;
 mod passwords;

@@ -1,0 +1,70 @@
+//! `portcullis health`: what container runtimes ask before they send anybody to a gateway.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
+use crate::harness::gateway::Gateway;
+use crate::harness::issuer::Issuer;
+use crate::harness::port::ReservedPort;
+use crate::harness::process::{Finished, portcullis, portcullis_command, run};
+
+const YAML: &str = r#"
+    auth: { users: { jwt: { issuer: "{issuer}", audience: https://api.example.com } } }
+    upstreams: { api: builtin:echo }
+    routes:
+      - { name: api, match: { path: /** }, auth: users, upstream: api }
+"#;
+
+async fn health(port: u16, further: &[&str]) -> Finished {
+    let admin = format!("127.0.0.1:{port}");
+    portcullis(["health", "--admin", &admin].iter().chain(further)).await
+}
+
+#[tokio::test]
+async fn a_gateway_is_well_when_it_can_decide() {
+    let issuer = Issuer::start();
+    issuer.stop().await;
+    let gateway = Gateway::builder(YAML).with("issuer", issuer.url()).start_unready().await;
+    let port = gateway.admin_port();
+    let waiting = health(port, &[]).await;
+    assert_eq!((waiting.code(), &*waiting.stderr), (1, "waiting for the keys of `users`\n"));
+    let lives = health(port, &["--live"]).await;
+    assert_eq!((lives.code(), &*lives.stdout), (0, "ok\n"));
+    issuer.start_again();
+    gateway.admin().wait_for("/readyz", 200).await;
+    let ready = health(port, &[]).await;
+    assert_eq!((ready.code(), &*ready.stdout, &*ready.stderr), (0, "ready\n", ""));
+    let asked =
+        run(portcullis_command().arg("health").env("PORTCULLIS_ADMIN", format!("127.0.0.1:{port}"))).await;
+    asked.assert_success();
+}
+
+#[tokio::test]
+async fn whatever_is_no_gateway_is_not_well() {
+    let nobody = ReservedPort::take();
+    let refused = health(nobody.port(), &[]).await;
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("does not answer"), "{}", refused.stderr);
+
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unheard = health(silent.local_addr().unwrap().port(), &["--timeout", "200ms"]).await;
+    assert_eq!(unheard.code(), 1);
+    assert!(unheard.stderr.contains("does not answer"), "{}", unheard.stderr);
+
+    for said in ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 301 Moved\r\n\r\n200", "", "HTTP/1.1 200 OK\r\n"] {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+            stream.write_all(said.as_bytes()).unwrap();
+        });
+        let answer = health(port, &[]).await;
+        assert_eq!(answer.code(), 1, "{said:?}: {answer:?}");
+        assert!(answer.stderr.contains("is no admin listener"), "{said:?}: {answer:?}");
+    }
+
+    let bad = portcullis(["health", "--admin", "localhost"]).await;
+    assert_eq!(bad.code(), 2, "{bad:?}");
+}
