@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -128,6 +130,163 @@ fn every_promise_names_tests_that_exist() {
         assert!(!named.is_empty(), "a promise without a test: {row}");
         for name in named {
             assert!(tests.iter().any(|test| test == name), "there is no test called {name}");
+        }
+    }
+}
+
+/// A piece of YAML in a document, and what its fence says that it is.
+struct Piece {
+    /// `docs/credentials.md:41`
+    place: String,
+    kind: String,
+    text: String,
+}
+
+/// Every piece of YAML in the README and in `docs/`.
+fn pieces() -> Vec<Piece> {
+    let mut files = vec![root().join("README.md")];
+    files.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")) {
+        let document = fs::read_to_string(file).unwrap();
+        let mut lines = document.lines().enumerate();
+        while let Some((at, line)) = lines.next() {
+            let Some(fence) = line.trim_start().strip_prefix("```") else { continue };
+            let inside: Vec<&str> =
+                lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
+            let text = inside.join("\n") + "\n";
+            if let Some(kind) = fence.strip_prefix("yaml") {
+                let name = file.strip_prefix(root()).unwrap().display();
+                found.push(Piece { place: format!("{name}:{}", at + 1), kind: kind.trim().to_owned(), text });
+            }
+        }
+    }
+    found
+}
+
+/// The smallest configuration that holds the keys of `fragment`: everything that it names is there, and everything that it
+/// defines is used.
+fn framed(fragment: &str) -> Value {
+    let mut document: Value = serde_yaml::from_str(fragment).unwrap();
+    let names = |value: &Value| -> Vec<String> {
+        value.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    };
+    let mut fill = |key: &str, value: Value| {
+        document.as_object_mut().unwrap().entry(key).or_insert(value);
+    };
+    fill("version", json!(1));
+    fill("listen", json!([{ "address": "127.0.0.1:8443", "tls": true }]));
+    fill("tls", json!({ "certificates": [{ "cert": "tls/api.crt", "key": "tls/api.key" }] }));
+    fill("auth", json!({}));
+    fill("upstreams", json!({}));
+    if document["routes"].is_null() {
+        let mut routes = Vec::new();
+        for auth in names(&document["auth"]) {
+            let path = format!("/auth/{auth}/**");
+            routes
+                .push(json!({ "name": auth, "match": { "path": path }, "auth": auth, "upstream": "frame" }));
+        }
+        for upstream in names(&document["upstreams"]) {
+            let path = format!("/upstreams/{upstream}/**");
+            let match_ = json!({ "path": path });
+            routes.push(json!({ "name": upstream, "match": match_, "auth": "public", "upstream": upstream }));
+        }
+        if routes.is_empty() {
+            routes.push(
+                json!({ "name": "r", "match": { "path": "/**" }, "auth": "public", "upstream": "frame" }),
+            );
+        }
+        document["routes"] = json!(routes);
+    }
+    for route in document["routes"].as_array().unwrap().clone() {
+        let upstream = route["upstream"].as_str().unwrap();
+        if document["upstreams"][upstream].is_null() {
+            document["upstreams"][upstream] = json!("builtin:echo");
+        }
+        let auth = match &route["auth"] {
+            Value::Array(names) => names.iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
+            name => vec![name.as_str().unwrap().to_owned()],
+        };
+        for name in auth.iter().filter(|name| *name != "public") {
+            if document["auth"][name].is_null() {
+                document["auth"][name] = match name.as_str() {
+                    "users" => json!({ "jwt": { "issuer": "https://id.example.com", "audience": "api" } }),
+                    "staff" => json!({ "basic": { "users": "staff.htpasswd", "realm": "Tools" } }),
+                    _ => json!({ "api_key": { "keys": "keys.yaml" } }),
+                };
+            }
+        }
+    }
+    document
+}
+
+/// Whoever copies a piece of YAML from a document gets something that the gateway takes.
+#[test]
+fn every_piece_of_yaml_in_the_documents_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let certificate = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).unwrap();
+    write("tls/api.crt", &certificate.cert.pem());
+    write("tls/api.key", &certificate.signing_key.serialize_pem());
+    write("tls/redis-ca.crt", &certificate.cert.pem());
+    write("secrets/redis", "a password");
+    write("secrets/admin", "a token that is long enough to be one");
+    // bcrypt of some password.
+    write("staff.htpasswd", "alice:$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\n");
+    let keys = "keys: [{ id: k_1, owner: acme, sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: never }]";
+    let mut kinds = Vec::new();
+    for Piece { place, kind, text } in pieces() {
+        write("keys.yaml", keys);
+        match kind.as_str() {
+            "" => write("gateway.yaml", &text),
+            "fragment" => write("gateway.yaml", &framed(&text).to_string()),
+            "keys" => {
+                write("keys.yaml", &text);
+                write(
+                    "gateway.yaml",
+                    &framed("auth: { partners: { api_key: { keys: keys.yaml } } }").to_string(),
+                );
+            }
+            other => panic!("{place}: what is `yaml {other}`?"),
+        }
+        let check = portcullis(folder.path(), &["check"]);
+        assert!(check.status.success(), "{place}:\n{text}\n{}", self::text(&check.stderr));
+        kinds.push(kind);
+    }
+    for (kind, least) in [("", 1), ("fragment", 12), ("keys", 1)] {
+        assert!(kinds.iter().filter(|found| *found == kind).count() >= least, "{kind}: {kinds:?}");
+    }
+}
+
+/// A link inside the repository leads to a file that is there, and to a heading of it.
+#[test]
+fn links_lead_somewhere() {
+    let mut files: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
+    files.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")) {
+        let document = fs::read_to_string(file).unwrap();
+        for rest in document.split("](").skip(1) {
+            let link = rest.split(')').next().unwrap();
+            if link.starts_with("http://") || link.starts_with("https://") {
+                continue;
+            }
+            let (name, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if name.is_empty() { file.clone() } else { file.parent().unwrap().join(name) };
+            assert!(target.exists(), "{}: {link}", file.display());
+            let anchors = |text: String| -> Vec<String> {
+                let titles = text.lines().filter_map(|line| line.strip_prefix('#')).map(str::to_owned);
+                titles
+                    .map(|title| title.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+                    .collect()
+            };
+            let there = heading.is_empty()
+                || anchors(fs::read_to_string(&target).unwrap()).iter().any(|anchor| anchor == heading);
+            assert!(there, "{}: {link} has no such heading", file.display());
         }
     }
 }

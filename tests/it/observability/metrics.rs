@@ -76,6 +76,33 @@ async fn the_series_have_the_names_types_and_labels_of_the_contract() {
     for name in types.keys().filter(|name| name.starts_with("portcullis_")) {
         assert!(known.contains(*name), "{name} is not in the contract");
     }
+    assert_eq!(documented(), types_and_labels(&types, &labels), "docs/metrics.md says what there is");
+}
+
+/// A series by its name, with its type and labels.
+type Listed = BTreeSet<(String, String, Vec<String>)>;
+
+fn types_and_labels(types: &BTreeMap<&str, &str>, labels: &BTreeMap<&str, BTreeSet<&str>>) -> Listed {
+    let ours = types.iter().filter(|(name, _)| name.starts_with("portcullis_"));
+    let listed = ours.map(|(name, kind)| {
+        let labels = labels.get(name).into_iter().flatten().map(|label| (*label).to_owned()).collect();
+        ((*name).to_owned(), (*kind).to_owned(), labels)
+    });
+    listed.collect()
+}
+
+/// The rows of the reference.
+fn documented() -> Listed {
+    let rows =
+        include_str!("../../../docs/metrics.md").lines().filter(|line| line.starts_with("| `portcullis_"));
+    let listed = rows.map(|row| {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let mut cell = || cells.next().unwrap();
+        let (name, kind, labels) = (cell(), cell(), cell());
+        let labels = labels.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (name.trim_matches('`').to_owned(), kind.to_owned(), labels)
+    });
+    listed.collect()
 }
 
 /// What is counted is what happened.
