@@ -265,7 +265,23 @@ fn files_that_are_mounted_exist() {
         }
     }
     assert_eq!(mounted, 3);
+}
+
+/// What the image is built from is all that cargo asks for.
+#[test]
+fn the_image_has_everything_that_is_built() {
+    let context = tempfile::tempdir().unwrap();
     for line in read(".dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
         assert!(path(line).exists(), "{line} in .dockerignore");
+        let to = context.path().join(line);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-R").arg(path(line)).arg(&to).status().unwrap();
+        assert!(copied.success(), "{line}");
     }
+    assert!(context.path().join(".cargo/config.toml").exists(), "what the allocator is built with");
+    content(
+        context.path().to_str().unwrap(),
+        env!("CARGO"),
+        &["metadata", "--no-deps", "--locked", "--offline"],
+    );
 }
