@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::gateway::Material;
+use super::material::Material;
 
 /// A request that is sent again and again.
 pub(crate) struct Scenario {
@@ -40,7 +40,7 @@ impl Loader {
         });
         let loader = Self {
             address,
-            connector: TlsConnector::from(Arc::new(material.client())),
+            connector: TlsConnector::from(Arc::new(material.client(b"http/1.1"))),
             requests: Arc::new(requests.collect()),
             status: format!("HTTP/1.1 {} ", scenario.status),
         };

@@ -13,12 +13,17 @@
 
 mod gateway;
 mod loader;
+#[path = "../stand/material.rs"]
+mod material;
+#[path = "../stand/process.rs"]
+mod process;
+#[path = "../stand/upstream.rs"]
 mod upstream;
 
 use std::time::Duration;
 
-use gateway::{Gateway, Material};
 use loader::Loader;
+use material::Material;
 use upstream::Upstream;
 
 /// Connections that are kept open without a request.
@@ -39,17 +44,17 @@ fn main() {
         .expect("a runtime");
     runtime.block_on(async {
         let upstream = Upstream::start().await;
-        let material = Material::new(upstream.address());
-        let gateway = Gateway::start(&material);
-        let scenarios = material.scenarios();
+        let material = gateway::material(upstream.address());
+        let gateway = gateway::start(&material);
+        let scenarios = gateway::scenarios(&material);
         let mut samples: Vec<Vec<Sample>> = scenarios.iter().map(|_| Vec::new()).collect();
         for round in 0..rounds {
             for (scenario, samples) in scenarios.iter().zip(&mut samples) {
                 let loader = Loader::new(gateway.address(), &material, scenario).await;
                 loader.run(CONNECTIONS, Duration::from_millis(500)).await;
-                let before = gateway.processor_time();
+                let before = gateway::processor_time(&gateway);
                 let requests = loader.run(CONNECTIONS, seconds).await;
-                let spent = gateway.processor_time().saturating_sub(before);
+                let spent = gateway::processor_time(&gateway).saturating_sub(before);
                 samples.push(Sample::new(requests, seconds, spent));
             }
             println!("round {} of {rounds}", round + 1);
@@ -64,15 +69,15 @@ fn main() {
 /// How many bytes of a gateway's resident memory a connection takes that has had one answer and waits for the next request.
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
 async fn idle(material: &Material, scenario: &loader::Scenario) -> f64 {
-    let gateway = Gateway::start(material);
+    let gateway = gateway::start(material);
     let loader = Loader::new(gateway.address(), material, scenario).await;
     // What is allocated once, for the first connections, does not count.
     loader.run(CONNECTIONS, Duration::from_secs(1)).await;
-    let before = gateway.resident_bytes();
+    let before = gateway.resident();
     let open = loader.rest(IDLE_CONNECTIONS).await;
     // The gateway gives buffers back when a connection has been still for a moment.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    gateway.resident_bytes().saturating_sub(before) as f64 / open.len() as f64
+    gateway.resident().saturating_sub(before) as f64 / open.len() as f64
 }
 
 /// One measurement.

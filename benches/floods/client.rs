@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{self, Tls};
-use super::gateway::Material;
+use super::gateway::{self, credentials};
+use super::material::Material;
 
 /// Each sends one request after the other.
 const CONNECTIONS: u32 = 24;
@@ -28,8 +29,8 @@ impl Client {
     pub(crate) fn start(gateway: SocketAddr, material: &Material) -> Self {
         let (orders, todo) = channel::<Duration>();
         let (tell, times) = channel();
-        let config = material.client(b"http/1.1");
-        let credentials = material.credentials();
+        let config = gateway::client(material, b"http/1.1");
+        let credentials = credentials(material);
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

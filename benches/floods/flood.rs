@@ -16,7 +16,8 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, frame, literal,
     preface, request,
 };
-use super::gateway::{KEY, Material};
+use super::gateway::{KEY, client, token};
+use super::material::Material;
 
 /// One kind of flood.
 pub(crate) struct Flood {
@@ -66,8 +67,8 @@ pub(crate) fn all(material: &Material) -> Vec<Flood> {
         let settles = Duration::from_millis(if what == UNREAD { 3000 } else { 300 });
         Flood { what, rate, settles, kind }
     };
-    let hello = client_hello(&material.client(b"http/1.1")).into();
-    let token: Arc<str> = material.token().into();
+    let hello = client_hello(&client(material, b"http/1.1")).into();
+    let token: Arc<str> = token(material).into();
     vec![
         flood("connections without a request", "2,000 open", held(2000, String::new())),
         flood(
@@ -153,7 +154,7 @@ impl Flood {
         let (stop, stopped) = oneshot::channel();
         let (ready, begun) = std::sync::mpsc::channel();
         let kind = self.kind.clone();
-        let (one, two) = (material.client(b"http/1.1"), material.client(b"h2"));
+        let (one, two) = (client(material, b"http/1.1"), client(material, b"h2"));
         let thread = std::thread::spawn(move || {
             // Of this thread only, as Linux has it.
             let _ = rustix::process::setpriority_process(None, 15);

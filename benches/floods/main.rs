@@ -18,13 +18,19 @@ mod connection;
 mod flood;
 mod frames;
 mod gateway;
+#[path = "../stand/material.rs"]
+mod material;
+#[path = "../stand/process.rs"]
+mod process;
+#[path = "../stand/upstream.rs"]
 mod upstream;
 
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use client::Client;
 use flood::Flood;
-use gateway::{Gateway, Material};
+use material::Material;
 use upstream::Upstream;
 
 /// How long it is calm before that is measured.
@@ -37,8 +43,8 @@ fn main() {
     let rounds = number(1).unwrap_or(9);
     let kinds = arguments.get(2..).unwrap_or_default();
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let upstream = Upstream::start();
-    let material = Material::new(upstream.address());
+    let upstream = start_upstream();
+    let material = gateway::material(upstream.address());
     println!(
         "| flood | rate | calm p50 | p99 | flood p50 | p99 | p99 beside calm | memory | first flood | last |"
     );
@@ -52,10 +58,10 @@ fn main() {
 
 /// Measures one kind of flood against a gateway of its own, and prints its line.
 fn measure(flood: &Flood, material: &Material, seconds: Duration, rounds: u32) {
-    let gateway = Gateway::start(material);
+    let gateway = gateway::start(material);
     let client = Client::start(gateway.address(), material);
     client.measure(seconds);
-    let before = gateway.resident_mebibytes();
+    let before = mebibytes(gateway.resident());
     let (mut calm, mut flooded, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         // The calm before the flood and the calm after it are measured in turn.
@@ -65,7 +71,7 @@ fn measure(flood: &Flood, material: &Material, seconds: Duration, rounds: u32) {
         let running = flood.start(gateway.address(), material);
         std::thread::sleep(flood.settles);
         flooded.push(Times::of(client.measure(seconds)));
-        memory.push(gateway.resident_mebibytes());
+        memory.push(mebibytes(gateway.resident()));
         running.stop();
         std::thread::sleep(SETTLE);
         if round % 2 == 1 {
@@ -106,4 +112,22 @@ impl Times {
         let at = |index: usize| times[index].as_secs_f64() * 1e3;
         Self { median: at(times.len() / 2), p99: at(times.len() * 99 / 100) }
     }
+}
+
+/// Starts an upstream on a thread of its own, to the end of the process.
+fn start_upstream() -> Upstream {
+    let (tell, started) = sync_channel(1);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            tell.send(Upstream::start().await).expect("somebody who waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    started.recv().expect("an upstream")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }

@@ -1,7 +1,6 @@
-//! An upstream that answers with a few bytes, and on `/large` with as many as are taken.
+//! An upstream that answers with the same few bytes, as cheaply as possible, and on `/large` with as many as are taken.
 
 use std::net::SocketAddr;
-use std::sync::mpsc::sync_channel;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,21 +14,16 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Runs on a thread of its own, to the end of the process.
-    pub(crate) fn start() -> Self {
-        let (tell, address) = sync_channel(1);
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("an address");
-                tell.send(listener.local_addr().expect("an address")).expect("somebody who waits");
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream));
-                }
-            });
+    /// Runs beside whoever starts it.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("an address");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
         });
-        Self { address: address.recv().expect("an address") }
+        Self { address }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
