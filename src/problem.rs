@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -15,27 +15,43 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    masked: String,
+    masked: RwLock<String>,
 }
 
 impl Source {
     /// A file at `path` with the text `text`, of which the byte ranges `secrets` are never shown.
     pub fn new(path: PathBuf, text: &str, secrets: &[Range<usize>]) -> Self {
-        let mut bytes = text.as_bytes().to_vec();
-        for range in secrets {
-            for byte in bytes.iter_mut().take(range.end).skip(range.start) {
-                if *byte != b'\n' {
-                    *byte = b'*';
-                }
-            }
-        }
-        Self { path, masked: String::from_utf8_lossy(&bytes).into_owned() }
+        Self { path, masked: RwLock::new(masked(text, secrets)) }
+    }
+
+    /// From now on the byte range `secret` is not shown either, whatever is wrong near it.
+    pub fn hide(&self, secret: Range<usize>) {
+        let mut text = self.masked.write().unwrap_or_else(PoisonError::into_inner);
+        *text = masked(&text, &[secret]);
+    }
+
+    /// The text, of which nothing but the lines and what may be shown are left.
+    pub fn masked(&self) -> RwLockReadGuard<'_, String> {
+        self.masked.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// `text` with a star for each byte in `ranges` but the ends of lines.
+fn masked(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for range in ranges {
+        for byte in bytes.iter_mut().take(range.end).skip(range.start) {
+            if *byte != b'\n' {
+                *byte = b'*';
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A stretch of a file.
@@ -59,31 +75,29 @@ impl Place {
 
     /// The line, counted from 1.
     pub fn line(&self) -> usize {
-        self.before().iter().filter(|byte| **byte == b'\n').count() + 1
+        self.before(&self.source.masked()).iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
     /// The column in characters, counted from 1.
     pub fn column(&self) -> usize {
-        let before = self.before();
-        let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text = self.source.masked();
+        let line = self.before(&text).rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         String::from_utf8_lossy(line).chars().count() + 1
     }
 
-    fn before(&self) -> &[u8] {
-        let text = self.source.masked.as_bytes();
-        &text[..(self.start as usize).min(text.len())]
+    fn before<'a>(&self, text: &'a str) -> &'a [u8] {
+        &text.as_bytes()[..(self.start as usize).min(text.len())]
     }
 
     /// The part of the stretch on its first line: carets under a whole block help nobody.
-    fn first_line(&self) -> Range<usize> {
-        let text = self.source.masked.as_bytes();
+    fn first_line(&self, text: &str) -> Range<usize> {
         let start = (self.start as usize).min(text.len());
         let end = (self.end as usize).min(text.len());
-        let line_end = text[start..end].iter().position(|byte| *byte == b'\n').map_or(end, |at| start + at);
+        let line_end = text.as_bytes()[start..end].iter().position(|byte| *byte == b'\n');
         // Whoever counted the bytes may have counted others: half of a character cannot be pointed at.
-        let whole = |at: usize| (0..=at).rev().find(|at| self.source.masked.is_char_boundary(*at));
-        let start = whole(start).unwrap_or_default();
-        start..whole(line_end).unwrap_or_default().max(start)
+        let whole = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at));
+        let start_of = whole(start).unwrap_or_default();
+        start_of..whole(line_end.map_or(end, |at| start + at)).unwrap_or_default().max(start_of)
     }
 }
 
@@ -156,13 +170,14 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.what.as_str());
-        let mut group = match &self.place {
-            Some(place) => {
+        let text = self.place.as_ref().map(|place| place.source.masked());
+        let mut group = match self.place.as_ref().zip(text.as_deref()) {
+            Some((place, text)) => {
                 let path = place.path().to_string_lossy();
                 title.element(
-                    Snippet::source(place.source.masked.as_str())
+                    Snippet::source(text.as_str())
                         .path(path)
-                        .annotation(AnnotationKind::Primary.span(place.first_line())),
+                        .annotation(AnnotationKind::Primary.span(place.first_line(text))),
                 )
             }
             None => annotate_snippets::Group::with_title(title),

@@ -77,11 +77,13 @@ fn is_random(word: &str) -> bool {
     }
     let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    let mixed = word.bytes().any(|byte| byte.is_ascii_uppercase())
-        && word.bytes().any(|byte| byte.is_ascii_lowercase());
+    let capitals = word.bytes().filter(u8::is_ascii_uppercase).count();
+    let mixed = capitals > 0 && letters > capitals;
+    // One key of ten has hardly a digit. A name has a capital for each word, and its words are longer than three letters.
+    let no_name = digits > 2 || 3 * capitals > letters;
     // Of 64 letters of base64 two are neither; in the numbers of an RSA key they add up.
     let others = word.len() - letters - digits;
-    mixed && digits > 2 && others <= (word.len() / 16).max(4)
+    mixed && no_name && others <= (word.len() / 16).max(4)
 }
 
 #[cfg(test)]
@@ -100,11 +102,15 @@ mod tests {
             ("key=9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3;x=y", true),
             (&"9aF3kLm2Qx7Zp0Rt5Vb8Yc1-d4Gh6_k3".repeat(10), true),
             ("bob:9aF3kLm2Qx7Zp0Rt5Vb8Yc1Nd4Gh6Jk3@host", true),
+            ("sjEHNQzqxhw9doVfqaiaKOKTjntmFYPoVKW0RJAeaFp", true),
+            ("kXcPqaTnWfRbUyHsMdJvLgEzKoAiCxQw", true),
             ("", false),
             ("orders", false),
             ("eyJ", false),
             ("6f1e3c9a-1b2c-4d5e-8f90-a1b2c3d4e5f6", false),
             ("6f1e3c9a1b2c4d5e8f90a1b2c3d4e5f66f1e3c9a1b2c4d5e8f90a1b2c3d4e5f6", false),
+            ("google.cloud.bigquery.v2.BigQueryReadService", false),
+            ("getCustomerOrderHistoryByRegionV2", false),
             ("AVeryLongNameOfSomethingThatIsNoKeyAtAll", false),
         ] {
             assert_eq!(looks_like_a_credential(text), expect, "{text}");

@@ -233,12 +233,24 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
             Node::Mapping(entries) => match entries.as_slice() {
                 [(key, value)] => {
                     let key_reader = Reader { tree: key, reading: self.reading, expand: false };
-                    visitor.visit_enum(Variant { key: key_reader, value: Some(self.reading.node(value)) })
+                    let read = Variant { key: key_reader, value: Some(self.reading.node(value)) };
+                    visitor.visit_enum(read).inspect_err(|fault| {
+                        if fault.unknown_name().is_some()
+                            && fault.tree().is_some_and(|tree| std::ptr::eq(tree, key))
+                        {
+                            self.reading.hide(key, value);
+                        }
+                    })
                 }
                 [] => Err(self.fault(format!("one of {} must stand here", article_list(variants)))),
-                [_, (second, _), ..] => Err(self
-                    .fault("exactly one kind can stand here, and there are several")
-                    .at_instead(second)),
+                [_, (second, _), ..] => {
+                    for (key, value) in entries {
+                        self.reading.hide(key, value);
+                    }
+                    Err(self
+                        .fault("exactly one kind can stand here, and there are several")
+                        .at_instead(second))
+                }
             },
             Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) | Node::Sequence(_) => {
                 Err(self.expected(&format!("one of {}", article_list(variants))))

@@ -79,6 +79,7 @@ impl<'t> Reading<'t> {
         known: &'static [&'static str],
     ) {
         self.skipped.borrow_mut().insert(NodeId::of(value));
+        self.hide(key, value);
         let mut problems = self.problems.borrow_mut();
         if self.options.reserved.contains(&name) {
             problems
@@ -87,6 +88,12 @@ impl<'t> Reading<'t> {
             return;
         }
         problems.error(&self.place(key), format!("unknown key `{name}`")).hint(key_hint(name, known));
+    }
+
+    /// What stands under a key that means nothing may be anything: it is not quoted, whatever is wrong in its line.
+    pub(super) fn hide(&self, key: &Tree, value: &Tree) {
+        let range = key.up_to_the_end_of(value, &self.source.masked());
+        self.source.hide(range);
     }
 
     /// Tells a name that a later version will know from one that nobody will.

@@ -122,6 +122,17 @@ fn problems_never_show_a_secret() {
         "version: 1\nroutes:\n  - { name: pcl_hunter2, port: x }\n",
         "version: 1\nroutes:\n  - { name: a, sha256: hunter2, }}\n",
         "version: 1\nroutes:\n  - { name: a, pasword: hunter2, }}\n",
+        // What an unknown key means, nobody knows; nor what is meant where the file is no YAML.
+        "version: 1\nroutes:\n  - { name: a, port: 1, auth: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, d: hunter2, port: y }\n",
+        "version: 1\nroutes:\n  - name: a\n    port: 1\n    k: [hunter2]\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, k: &hunter2 }\n",
+        "version: 1\nmethods: { x: { basic_auth: { key: hunter2 } } }\n",
+        "version: 1\nmethods: { x: { basic_auth: hunter2 } }\n",
+        "version: 1\nmethods: { x: { api_key: hunter2, none: hunter2 } }\n",
+        "version: 1\nroutes:\n  - { name: hunter2, }}\n",
+        "version: 1\nroutes: [\n  hunter2\n  key: hunter2\n",
+        "hunter2\n",
     ] {
         let options = Options { environment: &|_| None, reserved: &[] };
         let mut problems = Problems::default();

@@ -77,9 +77,8 @@ impl Tree {
                 Some((tree, source))
             }
             Err(error) => {
-                // The text could not be understood, so which parts are secret is not known either: quote nothing but
-                // structure. Every scalar after a colon is masked.
-                let source = Arc::new(Source::new(path, text, &values_by_line(text)));
+                // The text could not be understood, so which parts are secret is not known either.
+                let source = Arc::new(Source::new(path, text, &contents(text)));
                 let start = error.location().map_or(0, |at| byte_at(text, at.line(), at.column()));
                 let what = error.without_snippet().to_string();
                 let what = what.lines().next().unwrap_or_default();
@@ -142,6 +141,21 @@ impl Tree {
         inside.map_or(self.end, |inside| inside.max(self.end))
     }
 
+    /// The stretch behind this key in which `value` stands: from the colon on, because an anchor or a tag may stand before
+    /// the value, and a password may begin with `&` or `!`. Without a value they are all there is, up to the line's end.
+    pub(super) fn up_to_the_end_of(&self, value: &Tree, text: &str) -> Range<usize> {
+        let end = match &value.node {
+            Node::Null => line_end(text, self.end as usize),
+            Node::Boolean(_)
+            | Node::Integer(_)
+            | Node::Number(_)
+            | Node::Text(_)
+            | Node::Sequence(_)
+            | Node::Mapping(_) => value.last_byte() as usize,
+        };
+        self.end as usize + 1..end
+    }
+
     /// Collects the stretches that may hold a secret: values of keys named like one, and passwords in URLs.
     fn secrets(&self, text: &str, found: &mut Vec<Range<usize>>) {
         match &self.node {
@@ -170,18 +184,7 @@ impl Tree {
                         | Node::Mapping(_) => name == DIGEST_KEY || is_secret_key(name),
                     };
                     if hides {
-                        // From the colon on, because an anchor or a tag may stand before the value: a password may begin
-                        // with `&` or `!`. Without a value they are all there is, up to the end of the line.
-                        let end = match &value.node {
-                            Node::Null => line_end(text, key.end as usize),
-                            Node::Boolean(_)
-                            | Node::Integer(_)
-                            | Node::Number(_)
-                            | Node::Text(_)
-                            | Node::Sequence(_)
-                            | Node::Mapping(_) => value.last_byte() as usize,
-                        };
-                        found.push(key.end as usize + 1..end);
+                        found.push(key.up_to_the_end_of(value, text));
                     } else {
                         value.secrets(text, found);
                     }
@@ -217,22 +220,17 @@ fn byte_at(text: &str, line: u64, column: u64) -> u32 {
     u32::try_from((before + within).min(text.trim_end().len())).unwrap_or_default()
 }
 
-/// The stretch after the first `: ` or `- ` of each line, for texts that are not valid YAML.
-fn values_by_line(text: &str) -> Vec<Range<usize>> {
+/// All but the structure, for texts that are not valid YAML: what stands before the first colon of a line, and after it
+/// white space, brackets, quotes, commas and colons.
+fn contents(text: &str) -> Vec<Range<usize>> {
+    const STRUCTURE: &[char] = &[' ', '\t', '{', '}', '[', ']', ',', ':', '"', '\'', '\r', '\n'];
     let mut ranges = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let body = line.trim_end_matches('\n');
-        let mut words = body.split([' ', '\t', '{', '}', '[', ']', ',', '"', '\'']);
-        let hides = |word: &str| {
-            word.contains('@')
-                || looks_like_a_credential(word)
-                || word.split_once(':').is_some_and(|(key, _)| key == DIGEST_KEY || is_secret_key(key))
-        };
-        if words.any(hides) {
-            let from = body.find(':').map_or(0, |at| at + 1);
-            ranges.push(start + from..start + body.len());
-        }
+        let key =
+            line.find(':').filter(|colon| !looks_like_a_credential(&line[..*colon])).unwrap_or_default();
+        let inside = line[key..].char_indices().filter(|(_, letter)| !STRUCTURE.contains(letter));
+        ranges.extend(inside.map(|(at, letter)| start + key + at..start + key + at + letter.len_utf8()));
         start += line.len();
     }
     ranges

@@ -48,7 +48,8 @@ impl Operator {
         let jwk = format!(
             r#"{{"keys":[{{"kty":"RSA","kid":"k","n":"AA","e":"AQAB","d":"{d}","p":"{p}","q":"{q}"}}]}}"#
         );
-        let ec = number(43);
+        // Its form tells nothing: it is hidden for the place that it stands in.
+        let ec = "correct-horse-battery-staple-as-if-it-were-d".to_owned();
         let ec_jwk = format!("{{\"keys\": [\n  {{\n    \"kty\": \"EC\",\n    \"d\": \"{ec}\"\n  }}\n]}}\n");
         let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let lines: Vec<String> =
@@ -115,6 +116,8 @@ fn rows() -> Vec<(&'static str, String)> {
         (redis, format!("password: &{MARKER} x")),
         (redis, format!("password: !{MARKER} x")),
         (redis, format!("password: |\n    {MARKER}")),
+        (redis, format!("authentication: {MARKER}")),
+        (redis, format!("authentication: [ {MARKER} ]")),
         (redis, "password: \"file:secrets/none\"".to_owned()),
         (url, format!("url: \"redis://:{MARKER}@127.0.0.1:6379/0\"")),
         (url, format!("url: \"redis://bob:{MARKER}@127.0.0.1:port\"")),
@@ -151,6 +154,9 @@ fn rows() -> Vec<(&'static str, String)> {
             "\ntls: { certificates: [{ cert: secrets/jwt, key: private.json }] }\nadmin:".to_owned(),
         ),
         ("realm: Tools", "realm: Tools, usrs: x".to_owned()),
+        ("realm: Tools", format!("realm: Tools, key: {MARKER}")),
+        ("basic: {", format!("basic_authentication: {{ value: {MARKER},")),
+        ("realm: Tools", format!("realm: {MARKER}, }}")),
     ]
 }
 
