@@ -33,14 +33,17 @@ mod shared;
 mod signals;
 mod size;
 mod sources;
+mod succession;
+mod supervisor;
 mod tls;
 mod upgrade;
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -70,8 +73,10 @@ use listen::{BoundListener, ListenService};
 pub use record::loggable_path;
 use reload::Reloader;
 use shared::Shared;
-use signals::{EndSignals, Ending, Signals};
+use signals::{Ending, Signals};
 use sources::Sources;
+pub use succession::SuccessionError;
+use succession::{Estate, Gate, Successor};
 pub use tls::TlsError;
 use tls::TlsState;
 
@@ -117,6 +122,9 @@ pub enum ServeError {
     /// Signals cannot be listened to.
     #[error("signals cannot be listened to: {0}")]
     Signals(std::io::Error),
+    /// The process was to replace another one, and cannot.
+    #[error("the running process cannot be replaced by this one: {0}")]
+    Succession(#[from] SuccessionError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -132,7 +140,8 @@ pub enum ServeError {
 pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The first provider wins; pingora would otherwise install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let Signals { end, hangup } = Signals::listen().map_err(ServeError::Signals)?;
+    let mut successor = Successor::find()?;
+    let Signals { process, hangup } = Signals::listen().map_err(ServeError::Signals)?;
     let clock = Clock::system();
     let metrics =
         Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
@@ -142,22 +151,11 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
     let writer = start_threads(&access_log, &worker, options.threads)?;
-    let bound: Result<Vec<_>, _> = configuration
-        .listeners
-        .iter()
-        .map(|listener| {
-            BoundListener::new(listener).map_err(|error| bind_error("listen", listener.address, error))
-        })
-        .collect();
-    let bound = bound?;
-    let admin_address = configuration.admin.address;
-    let admin = listen::bind(admin_address).map_err(|error| bind_error("admin", admin_address, error))?;
-    if let Ok(address) = admin.local_addr() {
-        info!("admin on {address}");
-    }
+    let (bound, admin, estate) = sockets(&configuration, successor.as_mut())?;
     let shared = Arc::new(Shared {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
+        gate: Gate::new(),
         sources: Sources::default(),
         tls,
         tls_port: bound.iter().find_map(BoundListener::tls_port),
@@ -169,12 +167,45 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone())?;
     let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup };
-    run(shared, bound, admin, reloader, end, options);
+    let failed = Arc::default();
+    let ending = Ending {
+        shared: shared.clone(),
+        deadline: options.drain,
+        signals: Mutex::new(process),
+        successor: Mutex::new(successor),
+        estate: Mutex::new(Some(estate)),
+        failed: Arc::clone(&failed),
+    };
+    run(shared, bound, admin, reloader, ending, options.threads);
     access_log.close();
     if writer.recv_timeout(LAST_LINES) == Err(RecvTimeoutError::Timeout) {
         warn!("the access log is not taken: its last lines are lost");
     }
-    Ok(())
+    let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    failed.map_or(Ok(()), |error: SuccessionError| Err(error.into()))
+}
+
+/// The sockets to accept on, and the same ones once more for a process that may replace this one.
+fn sockets(
+    configuration: &Configuration,
+    mut successor: Option<&mut Successor>,
+) -> Result<(Vec<BoundListener>, TcpListener, Estate), ServeError> {
+    let mut bound = Vec::new();
+    let mut listeners = Vec::new();
+    for listener in &configuration.listeners {
+        let failed = |error| bind_error("listen", listener.address, error);
+        let inherited = successor.as_mut().and_then(|old| old.listener(listener.address));
+        let socket = BoundListener::new(listener, inherited).map_err(failed)?;
+        listeners.push((listener.address, socket.socket().map_err(failed)?));
+        bound.push(socket);
+    }
+    let address = configuration.admin.address;
+    let failed = |error| bind_error("admin", address, error);
+    let inherited = successor.and_then(|old| old.admin(address));
+    let admin = inherited.map_or_else(|| listen::bind(address), Ok).map_err(failed)?;
+    info!("admin on {}", admin.local_addr().map_err(failed)?);
+    let estate = Estate { listeners, admin: (address, admin.try_clone().map_err(failed)?) };
+    Ok((bound, admin, estate))
 }
 
 fn load(
@@ -230,12 +261,12 @@ fn start_threads(
 fn run(
     shared: Arc<Shared>,
     listeners: Vec<BoundListener>,
-    admin: std::net::TcpListener,
+    admin: TcpListener,
     reloader: Reloader,
-    signals: EndSignals,
-    options: &ServeOptions,
+    ending: Ending,
+    threads: usize,
 ) {
-    let mut server = Server::new_with_opt_and_conf(None, server_configuration(options.threads));
+    let mut server = Server::new_with_opt_and_conf(None, server_configuration(threads));
     server.bootstrap();
     let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
     let mut proxy = http_proxy(&server.configuration, edge);
@@ -246,10 +277,9 @@ fn run(
     proxy.server_options = Some(http);
     proxy.h2_options = Some(http2_options(&shared.configuration.load().gateway.limits));
     let proxy = Arc::new(proxy);
-    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads: options.threads });
+    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads });
     server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
-    server.add_service(UpkeepService { shared: shared.clone(), reloader: Some(reloader) });
-    let ending = Ending { shared, deadline: options.drain, signals: Mutex::new(signals) };
+    server.add_service(UpkeepService { shared, reloader: Some(reloader) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });
 }
 

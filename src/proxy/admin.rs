@@ -41,9 +41,16 @@ impl Service for AdminService {
         let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
         let app = Arc::new(HttpServer::new_app(AdminApp { shared: self.shared.clone() }));
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        self.shared.gate.opened().await;
         loop {
-            // It goes on while the process drains: operators want to see how that goes.
-            let Ok((stream, _)) = socket.accept().await else {
+            // It goes on while the process drains: operators want to see how that goes. If another process has taken its
+            // place, that is the one they ask.
+            let accepted = tokio::select! {
+                biased;
+                () = self.shared.gate.handed_over() => return,
+                accepted = socket.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };

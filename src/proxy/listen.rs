@@ -45,10 +45,16 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 impl BoundListener {
-    pub(super) fn new(listener: &Listener) -> io::Result<Self> {
-        let socket = bind(listener.address)?;
+    /// Listens at an address, on the socket `inherited` from the process that this one replaces, or on one of its own.
+    pub(super) fn new(listener: &Listener, inherited: Option<StdListener>) -> io::Result<Self> {
+        let socket = inherited.map_or_else(|| bind(listener.address), Ok)?;
         info!("listening on {} ({})", socket.local_addr()?, listener.kind.name());
         Ok(Self { socket, kind: listener.kind })
+    }
+
+    /// The same socket once more, to hand it to another process.
+    pub(super) fn socket(&self) -> io::Result<StdListener> {
+        self.socket.try_clone()
     }
 
     /// Its port, if it speaks TLS.
@@ -76,6 +82,7 @@ impl Service for ListenService {
         _shutdown: ShutdownWatch,
         _per_socket: usize,
     ) {
+        self.shared.gate.opened().await;
         let mut loops = Vec::new();
         for BoundListener { socket, kind } in self.listeners.drain(..) {
             match TcpListener::from_std(socket) {

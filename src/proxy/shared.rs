@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::drain::Drain;
 use super::sources::Sources;
+use super::succession::Gate;
 use super::tls::TlsState;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) no_route: RouteSeries,
     pub(super) access_log: AccessLog,
     pub(super) drain: Drain,
+    /// Whether it is this process that accepts connections.
+    pub(super) gate: Gate,
     /// Who has how many connections open.
     pub(super) sources: Sources,
 }

@@ -1,27 +1,37 @@
-//! Signals: TERM and INT end the process, HUP reloads the policy.
+//! Signals: TERM and INT end the process, HUP reloads the policy, USR2 replaces the process by a new one.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use log::{info, warn};
+use log::{error, info, warn};
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use super::shared::Shared;
+use super::succession::{self, Estate, SuccessionError, Successor, Turn};
+use super::supervisor;
 
 /// The signals that the process listens to.
 pub(super) struct Signals {
-    pub(super) end: EndSignals,
+    pub(super) process: ProcessSignals,
     pub(super) hangup: Signal,
 }
 
-/// The signals that end the process.
-pub(super) struct EndSignals {
+/// The signals that end or replace the process.
+pub(super) struct ProcessSignals {
     terminate: Signal,
     interrupt: Signal,
+    replace: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    End,
+    Replace,
 }
 
 impl Signals {
@@ -35,20 +45,26 @@ impl Signals {
         // Listening needs a runtime, waiting is done on those of the services.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let _context = runtime.enter();
-        let end = EndSignals {
+        let process = ProcessSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            replace: signal(SignalKind::user_defined2())?,
         };
-        Ok(Self { end, hangup: signal(SignalKind::hangup())? })
+        Ok(Self { process, hangup: signal(SignalKind::hangup())? })
     }
 }
 
-impl EndSignals {
-    async fn recv(&mut self) {
+impl ProcessSignals {
+    async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.replace.recv() => Wish::Replace,
         }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Wish::End {}
     }
 }
 
@@ -56,14 +72,68 @@ impl EndSignals {
 pub(super) struct Ending {
     pub(super) shared: Arc<Shared>,
     pub(super) deadline: Duration,
-    pub(super) signals: Mutex<EndSignals>,
+    pub(super) signals: Mutex<ProcessSignals>,
+    /// What this process knows of the one that it replaces.
+    pub(super) successor: Mutex<Option<Successor>>,
+    /// What a process that replaces this one gets.
+    pub(super) estate: Mutex<Option<Estate>>,
+    /// Why this process has not come to serve.
+    pub(super) failed: Arc<std::sync::Mutex<Option<SuccessionError>>>,
+}
+
+impl Ending {
+    /// Opens the gate, at once or when the process that is to be replaced lets go. Returns whether it is open.
+    async fn begin(&self, signals: &mut ProcessSignals) -> bool {
+        let Some(successor) = self.successor.lock().await.take() else {
+            self.shared.gate.turn(Turn::Ours);
+            supervisor::serving();
+            return true;
+        };
+        let taken = tokio::select! {
+            taken = successor.take_over(&self.shared) => taken,
+            () = signals.end() => return false,
+        };
+        if let Err(error) = taken {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return false;
+        }
+        true
+    }
+
+    /// Waits until the process should end, because of a signal or because another one has taken its place.
+    async fn asked(&self, signals: &mut ProcessSignals) {
+        while signals.next().await == Wish::Replace {
+            let estate = self.estate.lock().await;
+            let Some(estate) = estate.as_ref() else { continue };
+            let handed_over = tokio::select! {
+                handed_over = succession::hand_over(estate, &self.shared) => handed_over,
+                () = signals.end() => {
+                    warn!("a signal to end comes first: this process is not replaced");
+                    break;
+                }
+            };
+            match handed_over {
+                Ok(process) => {
+                    info!("the process {process} serves in place of this one");
+                    return supervisor::replaced_by(process);
+                }
+                Err(error) => error!("not replaced, this process goes on: {error}"),
+            }
+        }
+        supervisor::ending();
+    }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Ending {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await;
-        signals.recv().await;
+        if !self.begin(&mut signals).await {
+            return ShutdownSignal::FastShutdown;
+        }
+        self.asked(&mut signals).await;
+        // Nobody is to wait in a queue that is no longer looked at.
+        drop(self.estate.lock().await.take());
         info!("draining: {} connections are open", self.shared.drain.open());
         self.shared.drain.begin();
         tokio::select! {
@@ -74,7 +144,7 @@ impl ShutdownSignalWatch for Ending {
                     warn!("the deadline ends {} connections", self.shared.drain.open());
                 }
             }
-            () = signals.recv() => {
+            () = signals.end() => {
                 warn!("a second signal ends {} connections", self.shared.drain.open());
             }
         }

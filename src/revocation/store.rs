@@ -4,7 +4,7 @@ mod memory;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::entry::{Entry, Name};
@@ -53,10 +53,7 @@ impl Store {
     /// Redis cannot be used.
     pub async fn add(&self, entry: &Entry) -> Result<(), Failure> {
         match &self.place {
-            Place::Memory(memory) => {
-                memory.add(entry);
-                Ok(())
-            }
+            Place::Memory(memory) => memory.add(entry),
             Place::Redis(server) => Ok(server.add(entry).await?),
         }
     }
@@ -67,7 +64,7 @@ impl Store {
     /// Redis cannot be used.
     pub async fn remove(&self, name: &Name) -> Result<bool, Failure> {
         match &self.place {
-            Place::Memory(memory) => Ok(memory.remove(name)),
+            Place::Memory(memory) => memory.remove(name),
             Place::Redis(server) => Ok(server.remove(name).await?),
         }
     }
@@ -86,6 +83,24 @@ impl Store {
         }
     }
 
+    /// Gives away what is in memory, for a process that replaces this one. What it would not hear of is refused from then
+    /// on: nothing is written any more. Requests are decided as before. There is nothing to give of a list in Redis.
+    pub fn hand_over(&self) -> Vec<Bequest> {
+        self.memory().map(|memory| memory.hand_over()).unwrap_or_default()
+    }
+
+    /// Takes writes again, because the other process does not replace this one after all.
+    pub fn keep(&self) {
+        if let Some(memory) = self.memory() {
+            memory.keep();
+        }
+    }
+
+    /// Takes what another process gave away, and says whether all of it could be read. A list in Redis takes nothing.
+    pub fn inherit(&self, bequests: &[Bequest]) -> bool {
+        self.memory().is_none_or(|memory| memory.inherit(bequests))
+    }
+
     /// The list in memory, if that is where it is.
     pub(super) fn memory(&self) -> Option<&Arc<Memory>> {
         match &self.place {
@@ -101,9 +116,25 @@ pub enum Failure {
     /// The request is wrong: the cursor does not come from a page.
     #[error("this is no `next` of an earlier page")]
     Cursor,
+    /// The process is being replaced, and what is written now would be lost with it.
+    #[error("this process is being replaced: ask again")]
+    HandedOver,
     /// The list is out of reach.
     #[error("Redis cannot be used: {0}")]
     Redis(#[from] Loss),
+}
+
+/// An entry in memory, as one process gives it to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bequest {
+    /// The key that it would have in Redis.
+    pub key: String,
+    /// Up to when it denies what was issued, in seconds since the Unix epoch, for kinds that have a time.
+    pub time: Option<u64>,
+    /// How long it still stands, in seconds and rounded up; `None` until it is lifted.
+    pub seconds: Option<u64>,
+    /// Why.
+    pub reason: String,
 }
 
 /// Where a page begins: at the beginning, or where the last one said it ended.

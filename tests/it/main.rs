@@ -73,6 +73,7 @@ mod jwt;
 mod listeners;
 mod observability;
 mod reload;
+mod replacement;
 mod revocation;
 mod secrets;
 mod shutdown;

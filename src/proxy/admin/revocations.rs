@@ -79,7 +79,7 @@ impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         let status = match failure {
             Failure::Cursor => StatusCode::BAD_REQUEST,
-            Failure::Redis(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::HandedOver | Failure::Redis(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, failure.to_string())
     }

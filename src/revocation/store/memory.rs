@@ -6,17 +6,24 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Cursor, Listed, Page};
+use super::{Bequest, Cursor, Failure, Listed, Page};
 use crate::authn::revocable::Kind;
 use crate::clock::Clock;
 use crate::revocation::cutoff::Cutoff;
-use crate::revocation::entry::{Entry, Name};
+use crate::revocation::entry::{Entry, Lifetime, Name};
 use crate::revocation::mirror::{Mirror, Term};
 
 /// Names and reasons, by key.
 pub(in crate::revocation) struct Memory {
     mirror: Arc<Mirror>,
-    entries: Mutex<BTreeMap<String, Stored>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: BTreeMap<String, Stored>,
+    /// Whether another process has them now.
+    handed_over: bool,
 }
 
 struct Stored {
@@ -29,7 +36,10 @@ struct Stored {
 /// Shows how much there is, not what.
 impl fmt::Debug for Memory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Memory").field("entries", &self.entries().len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Memory")
+            .field("entries", &self.entries().by_key.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +50,7 @@ impl Memory {
         Self { mirror, entries: Mutex::default() }
     }
 
-    pub(super) fn add(&self, entry: &Entry) {
+    pub(super) fn add(&self, entry: &Entry) -> Result<(), Failure> {
         let (now, name) = (Instant::now(), entry.name());
         let remaining = entry.lifetime().duration();
         let cutoff = entry.time().map_or(Cutoff::EVERYTHING, Cutoff::at);
@@ -51,16 +61,44 @@ impl Memory {
             reason: entry.reason().into(),
         };
         // Under one lock, so that what is listed and what is enforced are the same.
-        let mut entries = self.entries();
-        entries.insert(name.key(), stored);
+        let mut entries = self.writable()?;
+        entries.by_key.insert(name.key(), stored);
         self.mirror.put(name.kind(), name.fingerprint(), Term { remaining, cutoff }, now);
+        Ok(())
     }
 
-    pub(super) fn remove(&self, name: &Name) -> bool {
+    pub(super) fn remove(&self, name: &Name) -> Result<bool, Failure> {
+        let now = Instant::now();
+        let mut entries = self.writable()?;
+        self.mirror.remove(name.fingerprint());
+        Ok(entries.by_key.remove(&name.key()).is_some_and(|stored| stored.stands(now)))
+    }
+
+    pub(super) fn hand_over(&self) -> Vec<Bequest> {
         let now = Instant::now();
         let mut entries = self.entries();
-        self.mirror.remove(name.fingerprint());
-        entries.remove(&name.key()).is_some_and(|stored| stored.stands(now))
+        entries.handed_over = true;
+        let standing = entries.by_key.iter().filter(|(_, stored)| stored.stands(now));
+        standing.map(|(key, stored)| stored.bequest(key, now)).collect()
+    }
+
+    pub(super) fn keep(&self) {
+        self.entries().handed_over = false;
+    }
+
+    pub(super) fn inherit(&self, bequests: &[Bequest]) -> bool {
+        bequests.iter().all(|bequest| {
+            let Bequest { key, time, seconds, reason } = bequest;
+            let lifetime = seconds.map_or(Lifetime::Endless, Lifetime::Seconds);
+            let entry = Name::of_key(key.as_bytes())
+                .and_then(|name| Entry::new(name, lifetime, reason, time.unwrap_or_default()).ok());
+            entry.is_some_and(|entry| self.add(&entry).is_ok())
+        })
+    }
+
+    fn writable(&self) -> Result<MutexGuard<'_, Entries>, Failure> {
+        let entries = self.entries();
+        if entries.handed_over { Err(Failure::HandedOver) } else { Ok(entries) }
     }
 
     pub(super) fn list(&self, kind: Option<Kind>, cursor: &Cursor, limit: usize, clock: &Clock) -> Page {
@@ -71,6 +109,7 @@ impl Memory {
             last => Bound::Excluded(last),
         };
         let mut standing = entries
+            .by_key
             .range::<str, _>((from, Bound::Unbounded))
             .filter(|(_, stored)| stored.stands(now) && kind.is_none_or(|kind| kind == stored.name.kind()));
         let mut page = Page::default();
@@ -86,10 +125,10 @@ impl Memory {
     /// Forgets what has expired.
     pub(in crate::revocation) fn sweep(&self) {
         let now = Instant::now();
-        self.entries().retain(|_, stored| stored.stands(now));
+        self.entries().by_key.retain(|_, stored| stored.stands(now));
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -97,6 +136,12 @@ impl Memory {
 impl Stored {
     fn stands(&self, now: Instant) -> bool {
         self.end.is_none_or(|end| end > now)
+    }
+
+    fn bequest(&self, key: &str, now: Instant) -> Bequest {
+        // Rounded up: an entry may stand a little longer, and never shorter.
+        let seconds = self.end.map(|end| end.saturating_duration_since(now).as_secs() + 1);
+        Bequest { key: key.to_owned(), time: self.time, seconds, reason: self.reason.to_string() }
     }
 
     fn listed(&self, now: Instant, seconds: u64) -> Listed {
@@ -110,7 +155,7 @@ impl Stored {
 mod tests {
     use super::*;
     use crate::authn::revocable::Revocable;
-    use crate::revocation::entry::{Issuer, Lifetime};
+    use crate::revocation::entry::Issuer;
 
     fn entry(kind: Kind, id: &str, lifetime: Lifetime) -> Entry {
         Entry::new(Name::new(kind, id, Issuer::Any).unwrap(), lifetime, "why", 100).unwrap()
@@ -124,7 +169,7 @@ mod tests {
         let now = Instant::now;
         assert_eq!(mirror.age(now()), Some(Duration::ZERO));
         assert!(!mirror.revokes(&alice, now()));
-        memory.add(&entry(Kind::Sub, "alice", Lifetime::Seconds(3600)));
+        memory.add(&entry(Kind::Sub, "alice", Lifetime::Seconds(3600))).unwrap();
         assert!(mirror.revokes(&alice, now()));
         assert!(!mirror.revokes(&Revocable::new("alice", Some(101)), now()));
         let page = memory.list(None, &Cursor::default(), 10, &clock);
@@ -138,9 +183,44 @@ mod tests {
         };
         assert_eq!(page, Page { entries: vec![expect], next: None });
         let name = Name::new(Kind::Sub, "alice", Issuer::Any).unwrap();
-        assert!(memory.remove(&name) && !memory.remove(&name));
+        assert!(memory.remove(&name).unwrap() && !memory.remove(&name).unwrap());
         assert!(!mirror.revokes(&alice, now()));
         assert_eq!(memory.list(None, &Cursor::default(), 10, &clock), Page::default());
+    }
+
+    #[test]
+    fn another_process_enforces_and_lists_what_it_inherits() {
+        let old = Memory::new(Arc::new(Mirror::new()));
+        for (kind, id, lifetime) in [
+            (Kind::Sub, "alice", Lifetime::Seconds(3600)),
+            (Kind::Key, "k_1", Lifetime::Endless),
+            (Kind::Jti, "t:1", Lifetime::Seconds(1)),
+        ] {
+            old.add(&entry(kind, id, lifetime)).unwrap();
+        }
+        let bequests = old.hand_over();
+        // What the other would not hear of is refused, until it is clear that there will be no other.
+        assert!(matches!(old.add(&entry(Kind::Key, "k_2", Lifetime::Endless)), Err(Failure::HandedOver)));
+        let name = Name::new(Kind::Sub, "alice", Issuer::Any).unwrap();
+        assert!(matches!(old.remove(&name), Err(Failure::HandedOver)));
+        let mirror = Arc::new(Mirror::new());
+        let new = Memory::new(mirror.clone());
+        assert!(new.inherit(&bequests));
+        let ids = |memory: &Memory| -> Vec<String> {
+            let page = memory.list(None, &Cursor::default(), 10, &Clock::manual(100));
+            page.entries
+                .into_iter()
+                .map(|listed| format!("{} {:?}", listed.id, listed.issued_until))
+                .collect()
+        };
+        assert_eq!(ids(&new), ids(&old));
+        assert_eq!(ids(&new).len(), 3);
+        assert!(mirror.revokes(&Revocable::new("alice", Some(100)), Instant::now()));
+        assert!(!mirror.revokes(&Revocable::new("alice", Some(101)), Instant::now()));
+        old.keep();
+        assert!(old.remove(&name).unwrap());
+        let unknown = Bequest { key: "x".to_owned(), time: None, seconds: None, reason: String::new() };
+        assert!(!new.inherit(&[unknown]));
     }
 
     #[test]
@@ -148,8 +228,8 @@ mod tests {
         let memory = Memory::new(Arc::new(Mirror::new()));
         let clock = Clock::manual(100);
         for number in 0..25 {
-            memory.add(&entry(Kind::Key, &format!("k{number:02}"), Lifetime::Endless));
-            memory.add(&entry(Kind::Jti, &format!("t{number:02}"), Lifetime::Endless));
+            memory.add(&entry(Kind::Key, &format!("k{number:02}"), Lifetime::Endless)).unwrap();
+            memory.add(&entry(Kind::Jti, &format!("t{number:02}"), Lifetime::Endless)).unwrap();
         }
         for (kind, limit, expect) in [
             (None, 7, vec![7, 7, 7, 7, 7, 7, 7, 1]),

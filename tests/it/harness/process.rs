@@ -23,6 +23,8 @@ pub enum Signal {
     Interrupt,
     /// `SIGKILL`.
     Kill,
+    /// `SIGUSR2`: let a new process take over.
+    Replace,
     /// `SIGSTOP`.
     Stop,
     /// `SIGTERM`: finish and end.
@@ -36,6 +38,7 @@ impl Signal {
             Self::Hangup => 1,
             Self::Interrupt => 2,
             Self::Kill => 9,
+            Self::Replace => 12,
             Self::Terminate => 15,
             Self::Continue => 18,
             Self::Stop => 19,
@@ -51,6 +54,7 @@ pub fn signal(pid: u32, signal: Signal) {
         Signal::Hangup => System::HUP,
         Signal::Interrupt => System::INT,
         Signal::Kill => System::KILL,
+        Signal::Replace => System::USR2,
         Signal::Stop => System::STOP,
         Signal::Terminate => System::TERM,
     };
@@ -185,6 +189,12 @@ impl Process {
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().unwrap()
+    }
+
+    /// Waits until it has ended, whoever else may go on writing in its place.
+    #[track_caller]
+    pub fn gone(&self) -> impl Future<Output = ExitStatus> {
+        eventually("the end of the process", || self.ended())
     }
 
     /// Waits until it has ended and everything that it wrote has been read.
