@@ -115,7 +115,7 @@ async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpLis
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
-            _ = ending.wait_for(|ending| *ending) => return,
+            _ = ending.wait_for(|ending| *ending) => break,
         };
         match accepted {
             Ok((stream, peer)) => serve_on_own_task(&shared, &proxy, stream, peer, kind),
@@ -127,6 +127,15 @@ async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpLis
                 }
                 sleep(PAUSE).await;
             }
+        }
+    }
+    // The runtime may not have heard yet of connections that the system has: it is asked itself.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, peer)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            serve_on_own_task(&shared, &proxy, stream, peer, kind);
         }
     }
 }

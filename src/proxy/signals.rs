@@ -134,8 +134,9 @@ impl ShutdownSignalWatch for Ending {
         self.asked(&mut signals).await;
         // Nobody is to wait in a queue that is no longer looked at.
         drop(self.estate.lock().await.take());
-        info!("draining: {} connections are open", self.shared.drain.open());
+        // Said when it is so: whoever reads it may rely on it.
         self.shared.drain.begin();
+        info!("draining: {} connections are open", self.shared.drain.open());
         tokio::select! {
             finished = self.shared.drain.finished(self.deadline) => {
                 if finished {
