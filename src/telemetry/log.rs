@@ -47,7 +47,7 @@ impl Log for StandardError {
         }
         let time = rfc3339_millis(self.clock.unix_millis());
         let message = record.args().to_string();
-        let line = match self.format {
+        let mut line = match self.format {
             Format::Json => {
                 let level = record.level().as_str().to_ascii_lowercase();
                 serde_json::to_string(&Line { time: &time, level: &level, message: &message })
@@ -55,8 +55,10 @@ impl Log for StandardError {
             }
             Format::Text => format!("{time} {:5} {message}", record.level()),
         };
+        // The line and its end at once: another process may write to the same place, as one does that replaces this one.
+        line.push('\n');
         // Standard error being closed is no reason to stop serving.
-        let _ = writeln!(stderr().lock(), "{line}");
+        let _ = stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}
