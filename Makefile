@@ -3,12 +3,15 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: run test bench build fuzz clean-demo help
+.PHONY: run test bench bench-gateway bench-scale bench-soak build fuzz clean-demo help
 
 help:
 	@echo "make run    build and start on gateway.yaml, with demonstration credentials"
 	@echo "make test   formatting, lints, licences and advisories, unit and end-to-end tests, a smoke run of the fuzz targets"
-	@echo "make bench  benchmarks of the decision and of the whole gateway"
+	@echo "make bench  what a request costs, beside HAProxy, nginx and Envoy; BENCH_SECONDS=1 BENCH_ROUNDS=1 for a first impression"
+	@echo "make bench-scale    how costs grow with routes, keys, revocations, tokens, connections, threads and bytes"
+	@echo "make bench-soak     whether memory grows over SOAK_MINUTES=20 in which everything changes all the time"
+	@echo "make bench-gateway  benchmarks of the decision, of the gateway by itself, and under floods"
 	@echo "make fuzz   every fuzz target for a minute, with a nightly toolchain"
 
 run: build
@@ -29,8 +32,20 @@ test:
 	scripts/fuzz-smoke
 
 bench:
+	scripts/install build bench
+	$(CARGO) bench --locked --bench comparison
+
+bench-scale:
 	scripts/install build test
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench scale
+
+bench-soak:
+	scripts/install build test
+	$(CARGO) bench --locked --bench soak
+
+bench-gateway:
+	scripts/install build
+	$(CARGO) bench --locked --bench decision --bench end_to_end --bench floods
 
 fuzz:
 	scripts/fuzz 60

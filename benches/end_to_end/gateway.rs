@@ -2,13 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use base64::Engine;
 
-use super::loader::Scenario;
 use super::material::{Material, key_entry};
-use super::process::Gateway;
+use super::process::{Gateway, binary};
 
 const KEYS: usize = 10_000;
 
@@ -41,7 +39,17 @@ pub(crate) fn material(upstream: SocketAddr) -> Material {
 
 /// Starts it.
 pub(crate) fn start(material: &Material) -> Gateway {
-    Gateway::start(env!("CARGO_BIN_EXE_portcullis"), 1, &material.configuration())
+    Gateway::start(binary(), 1, &material.configuration())
+}
+
+/// A request that is sent again and again.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    /// The header lines that carry the credential, used in turn; one empty one for none.
+    pub(crate) credentials: Vec<String>,
+    /// The status that must come back.
+    pub(crate) status: u16,
 }
 
 /// The requests that are compared.
@@ -100,14 +108,4 @@ fn forge(field: &str) -> String {
 
 fn api_key(at: usize) -> String {
     format!("sk_live_{at:032}")
-}
-
-/// User and system time of the process so far.
-pub(crate) fn processor_time(gateway: &Gateway) -> Duration {
-    let stat = gateway.account("stat");
-    // After the name in parentheses, user and system time are the 12th and 13th field, in hundredths of a second.
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 =
-        after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }

@@ -12,18 +12,25 @@
 )]
 
 mod gateway;
+#[path = "../stand/loader.rs"]
+#[expect(dead_code, reason = "a gateway that listens here has read all that it needs")]
 mod loader;
 #[path = "../stand/material.rs"]
+#[expect(dead_code, reason = "the files are for peers, too")]
 mod material;
 #[path = "../stand/process.rs"]
+#[expect(dead_code, reason = "nothing changes while it is measured")]
 mod process;
 #[path = "../stand/upstream.rs"]
+#[expect(dead_code, reason = "that nothing else comes is looked at beside peers")]
 mod upstream;
 
 use std::time::Duration;
 
-use loader::Loader;
+use gateway::Scenario;
+use loader::{Loader, in_turn};
 use material::Material;
+use process::Gateway;
 use upstream::Upstream;
 
 /// Connections that are kept open without a request.
@@ -50,11 +57,12 @@ fn main() {
         let mut samples: Vec<Vec<Sample>> = scenarios.iter().map(|_| Vec::new()).collect();
         for round in 0..rounds {
             for (scenario, samples) in scenarios.iter().zip(&mut samples) {
-                let loader = Loader::new(gateway.address(), &material, scenario).await;
-                loader.run(CONNECTIONS, Duration::from_millis(500)).await;
-                let before = gateway::processor_time(&gateway);
-                let requests = loader.run(CONNECTIONS, seconds).await;
-                let spent = gateway::processor_time(&gateway).saturating_sub(before);
+                let loader = loader(&gateway, &material, scenario);
+                let streams = loader.open(CONNECTIONS).await;
+                let (streams, _) = loader.drive(streams, CONNECTIONS, Duration::from_millis(500)).await;
+                let before = gateway.processor_time();
+                let (_, requests) = loader.drive(streams, CONNECTIONS, seconds).await;
+                let spent = gateway.processor_time().saturating_sub(before);
                 samples.push(Sample::new(requests, seconds, spent));
             }
             println!("round {} of {rounds}", round + 1);
@@ -68,16 +76,22 @@ fn main() {
 
 /// How many bytes of a gateway's resident memory a connection takes that has had one answer and waits for the next request.
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-async fn idle(material: &Material, scenario: &loader::Scenario) -> f64 {
+async fn idle(material: &Material, scenario: &Scenario) -> f64 {
     let gateway = gateway::start(material);
-    let loader = Loader::new(gateway.address(), material, scenario).await;
+    let loader = loader(&gateway, material, scenario);
     // What is allocated once, for the first connections, does not count.
-    loader.run(CONNECTIONS, Duration::from_secs(1)).await;
+    let streams = loader.open(CONNECTIONS).await;
+    loader.drive(streams, CONNECTIONS, Duration::from_secs(1)).await;
     let before = gateway.resident();
-    let open = loader.rest(IDLE_CONNECTIONS).await;
+    let open = loader.open(IDLE_CONNECTIONS).await;
     // The gateway gives buffers back when a connection has been still for a moment.
     tokio::time::sleep(Duration::from_secs(2)).await;
     gateway.resident().saturating_sub(before) as f64 / open.len() as f64
+}
+
+fn loader(gateway: &Gateway, material: &Material, scenario: &Scenario) -> Loader {
+    let requests = in_turn(scenario.path, &scenario.credentials);
+    Loader::new(gateway.address(), material.client(b"http/1.1"), requests, scenario.status)
 }
 
 /// One measurement.
@@ -98,7 +112,7 @@ impl Sample {
     }
 }
 
-fn report(scenarios: &[loader::Scenario], samples: &[Vec<Sample>]) {
+fn report(scenarios: &[Scenario], samples: &[Vec<Sample>]) {
     let median = |values: &mut dyn Iterator<Item = f64>| {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);

@@ -81,7 +81,11 @@ pub(crate) fn all(material: &Material) -> Vec<Flood> {
             "500 open, 500 bytes/s",
             held(500, format!("POST {of_key}Content-Length: 100000\r\n\r\n")),
         ),
-        flood(UNREAD, "100 open, 1 GiB each", held(100, format!("GET /large{}\r\n", &of_key[10..]))),
+        flood(
+            UNREAD,
+            "100 open, 1 GiB each",
+            held(100, format!("GET /bytes/1073741824{}\r\n", &of_key[10..])),
+        ),
         flood("handshakes that are not finished", "300/s", Kind::Handshakes { hello, each_second: 300 }),
         flood("requests taken back (rapid reset)", "10,000 frames/s", frames(rapid_reset, 5000)),
         flood(
@@ -171,7 +175,7 @@ impl Flood {
                                 open.push(stream);
                             }
                         }
-                        let drips = !head.is_empty() && !head.starts_with(b"GET /large");
+                        let drips = !head.is_empty() && !head.starts_with(b"GET /bytes/");
                         Box::pin(hold(open, drips))
                     }
                     Kind::Handshakes { hello, each_second } => {

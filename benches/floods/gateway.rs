@@ -1,6 +1,5 @@
 //! The gateway that is flooded: its policy, and good credentials for it.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 
 use super::material::{Material, key_entry};
-use super::process::Gateway;
+use super::process::{Gateway, binary};
 
 /// The one good API key.
 pub(crate) const KEY: &str = "sk_live_00000000000000000000000000000042";
@@ -75,8 +74,4 @@ fn hash_password(password: &str) -> String {
     let output = process.wait_with_output().expect("a hash");
     let line = String::from_utf8(output.stdout).expect("text");
     line.trim().rsplit_once(':').expect("a line of a users file").1.to_owned()
-}
-
-fn binary() -> OsString {
-    std::env::var_os("PORTCULLIS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into())
 }

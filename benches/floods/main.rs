@@ -19,10 +19,13 @@ mod flood;
 mod frames;
 mod gateway;
 #[path = "../stand/material.rs"]
+#[expect(dead_code, reason = "the files are for peers, too")]
 mod material;
 #[path = "../stand/process.rs"]
+#[expect(dead_code, reason = "it is time that counts here, not processor time")]
 mod process;
 #[path = "../stand/upstream.rs"]
+#[expect(dead_code, reason = "that nothing else comes is looked at beside peers")]
 mod upstream;
 
 use std::sync::mpsc::sync_channel;

@@ -1,12 +1,14 @@
 //! Keys, certificates and files of one run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
-/// A folder with a certificate (`server.crt`, `server.key`), an issuer's public key (`issuer.pem`) and other files.
+/// A folder with a certificate (`server.crt`, `server.key`), an issuer's public key (`issuer.pem`, `issuer.json`) and other
+/// files.
 pub(crate) struct Material {
     folder: tempfile::TempDir,
     certificate: rustls_pemfile::CertificateDer<'static>,
@@ -24,10 +26,17 @@ impl Material {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key pair");
         write("issuer.pem", &pair.public_key_pem());
         let signing = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).expect("a signing key");
+        let keys = JwkSet { keys: vec![Jwk::from_encoding_key(&signing, Algorithm::RS256).expect("a key")] };
+        write("issuer.json", &serde_json::to_string(&keys).expect("a document"));
         for (name, text) in files {
             write(name, text);
         }
         Self { folder, certificate: server.cert.der().clone(), signing }
+    }
+
+    /// Where the files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The policy.

@@ -1,16 +1,17 @@
-//! An upstream that answers with the same few bytes, as cheaply as possible, and on `/large` with as many as are taken.
+//! An upstream that answers with the same few bytes, as cheaply as possible, and on `/bytes/N` with N bytes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n{\"id\":42,\"state\":\"shipped\"}";
 
-const LARGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
-
 pub(crate) struct Upstream {
     address: SocketAddr,
+    requests: Arc<AtomicU64>,
 }
 
 impl Upstream {
@@ -18,21 +19,28 @@ impl Upstream {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("an address");
         let address = listener.local_addr().expect("an address");
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = requests.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
+                tokio::spawn(serve(stream, counted.clone()));
             }
         });
-        Self { address }
+        Self { address, requests }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// How many requests have come so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
 }
 
 /// Answers each head when it is there. Only floods send bodies, and theirs do not end.
-async fn serve(mut stream: TcpStream) {
+async fn serve(mut stream: TcpStream, requests: Arc<AtomicU64>) {
     let _ = stream.set_nodelay(true);
     let mut buffer = vec![0; 16 << 10];
     let mut filled = 0;
@@ -46,15 +54,39 @@ async fn serve(mut stream: TcpStream) {
             return;
         }
         if buffer[..filled].ends_with(b"\r\n\r\n") {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let sent = match wanted(&buffer[..filled]) {
+                Some(bytes) => send(&mut stream, bytes).await,
+                None => stream.write_all(ANSWER).await,
+            };
+            if sent.is_err() {
+                return;
+            }
             filled = 0;
-            if buffer.starts_with(b"GET /large ") {
-                let _ = stream.write_all(LARGE).await;
-                while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
-                return;
-            }
-            if stream.write_all(ANSWER).await.is_err() {
-                return;
-            }
         }
     }
 }
+
+/// How many bytes `/bytes/N` asks for.
+fn wanted(head: &[u8]) -> Option<usize> {
+    let path = head.strip_prefix(b"GET /bytes/")?;
+    std::str::from_utf8(path).ok()?.split(' ').next()?.parse().ok()
+}
+
+async fn send(stream: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+    let mut left = bytes;
+    loop {
+        let piece = left.min(PIECE);
+        answer.resize(answer.len() + piece, b'x');
+        stream.write_all(&answer).await?;
+        left -= piece;
+        if left == 0 {
+            return Ok(());
+        }
+        answer.clear();
+    }
+}
+
+/// Bytes that are sent at once.
+const PIECE: usize = 64 << 10;
