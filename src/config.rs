@@ -6,6 +6,7 @@ pub mod audit;
 mod compile;
 pub mod document;
 pub mod listeners;
+pub mod logs;
 mod overlap;
 pub mod tls;
 pub mod trials;
@@ -29,6 +30,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::yaml::{Environment, Located};
 use document::{Document, TestEntry};
 use listeners::{Admin, Listener};
+use logs::Logs;
 use tls::Tls;
 
 /// Keys that stand in the contract and are built by a later version.
@@ -46,12 +48,16 @@ pub struct Configuration {
     pub admin: Admin,
     /// Certificates and how they are used.
     pub tls: Option<Tls>,
+    /// Where the access log and the audit log go.
+    pub logs: Logs,
     /// The revocation list, which lives as long as the process.
     pub list: List,
     /// Where the file says that the list is; only a restart can move it.
     pub backing: Backing,
     /// Every file that the policy was made from.
     pub files: BTreeSet<PathBuf>,
+    /// What all of them but secrets contained.
+    pub fingerprint: String,
     /// Requests and what is expected of them; nothing that serves requests looks at them.
     pub tests: Vec<Located<TestEntry>>,
     /// What is not wrong enough to refuse the file.
@@ -95,14 +101,28 @@ impl Configuration {
         let compiled = document
             .and_then(|document| compile::compile(&document, purpose, services, previous, &mut loading));
         let files = loading.files().clone();
+        let fingerprint = loading.fingerprint(path);
         match compiled {
             Some(compiled) if !loading.problems.has_errors() => {
-                let compile::Compiled { gateway, listeners, admin, tls, list, backing, tests } = compiled;
+                let compile::Compiled { gateway, listeners, admin, tls, logs, list, backing, tests } =
+                    compiled;
                 let gateway = Arc::new(gateway);
                 let warnings = loading.problems;
-                Ok(Self { gateway, listeners, admin, tls, list, backing, files, tests, warnings })
+                Ok(Self {
+                    gateway,
+                    listeners,
+                    admin,
+                    tls,
+                    logs,
+                    list,
+                    backing,
+                    files,
+                    fingerprint,
+                    tests,
+                    warnings,
+                })
             }
-            Some(_) | None => Err(Rejected { problems: loading.problems, files }),
+            Some(_) | None => Err(Rejected { problems: loading.problems, files, fingerprint }),
         }
     }
 }
@@ -122,6 +142,8 @@ pub struct Rejected {
     pub problems: Problems,
     /// The files that were read until then: a change to any of them may mend it.
     pub files: BTreeSet<PathBuf>,
+    /// What all of them but secrets contained.
+    pub fingerprint: String,
 }
 
 /// Without the names of files: whoever pastes a key where a name belongs has named it.

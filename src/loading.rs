@@ -2,13 +2,16 @@
 //!
 //! Every file passes through here, so the list of files to watch for changes is complete by construction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{self, SHA256};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
 
 use crate::clock::Clock;
+use crate::hex;
 use crate::problem::{Place, Problems};
 use crate::secret::{Secret, looks_like_a_credential};
 use crate::yaml::{self, Environment, Located};
@@ -22,15 +25,21 @@ pub struct Loading<'a> {
     environment: Environment<'a>,
     reserved: &'a [&'a str],
     read: BTreeSet<PathBuf>,
+    /// The SHA-256 of what was read, but of no secret: a short one could be found by trying.
+    contents: BTreeMap<PathBuf, [u8; digest::SHA256_OUTPUT_LEN]>,
 }
 
 /// No single file of a policy may be larger than this.
 const LARGEST_FILE: u64 = 1 << 30;
 
+/// Bytes of a fingerprint: enough that no two policies have the same one.
+const FINGERPRINT: usize = 16;
+
 impl<'a> Loading<'a> {
     /// Starts with nothing found and nothing read. Keys in `reserved` are refused as "not supported yet".
     pub fn new(clock: Clock, environment: Environment<'a>, reserved: &'a [&'a str]) -> Self {
-        Self { problems: Problems::default(), clock, environment, reserved, read: BTreeSet::new() }
+        let (read, contents) = (BTreeSet::new(), BTreeMap::new());
+        Self { problems: Problems::default(), clock, environment, reserved, read, contents }
     }
 
     /// The files that were read or should have been there to be read.
@@ -38,11 +47,34 @@ impl<'a> Loading<'a> {
         &self.read
     }
 
+    /// What tells one policy from another: 32 hexadecimal digits made from the text of every file but secrets. It is the
+    /// same on every machine that has the same files at the same places beside the one at `root`.
+    pub fn fingerprint(&self, root: &Path) -> String {
+        let mut context = digest::Context::new(&SHA256);
+        for (path, content) in &self.contents {
+            let name = root.parent().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
+            let name = name.as_os_str().as_bytes();
+            context.update(&(name.len() as u64).to_be_bytes());
+            context.update(name);
+            context.update(content);
+        }
+        hex::encode(context.finish().as_ref().get(..FINGERPRINT).unwrap_or_default())
+    }
+
+    fn remember(&mut self, path: &Path, bytes: &[u8]) {
+        let mut content = [0; digest::SHA256_OUTPUT_LEN];
+        content.copy_from_slice(digest::digest(&SHA256, bytes).as_ref());
+        self.contents.insert(path.to_path_buf(), content);
+    }
+
     /// Reads the YAML document at `path`, which no other file mentions.
     pub fn root_document<T: DeserializeOwned>(&mut self, path: &Path) -> Option<Located<T>> {
         self.read.insert(path.to_path_buf());
         match read_file(path) {
-            Ok(bytes) => self.parse(path.to_path_buf(), &bytes),
+            Ok(bytes) => {
+                self.remember(path, &bytes);
+                self.parse(path.to_path_buf(), &bytes)
+            }
             Err(error) => {
                 self.problems.error_without_place(format!("cannot read `{}`: {error}", path.display()));
                 None
@@ -69,6 +101,12 @@ impl<'a> Loading<'a> {
 
     /// Reads the file that `name` points to, relative to the file that `name` stands in.
     pub fn file(&mut self, name: &Located<PathBuf>) -> Option<Vec<u8>> {
+        let bytes = self.secret_file(name)?;
+        self.remember(&resolve(name), &bytes);
+        Some(bytes)
+    }
+
+    fn secret_file(&mut self, name: &Located<PathBuf>) -> Option<Vec<u8>> {
         let path = resolve(name);
         self.read.insert(path.clone());
         match read_file(&path) {
@@ -100,7 +138,7 @@ impl<'a> Loading<'a> {
     pub fn secret(&mut self, reference: &Located<SecretReference>) -> Option<Secret> {
         let secret = match &**reference {
             SecretReference::File(path) => {
-                let mut bytes = self.file(&Located::new(path.clone(), reference.place().clone()))?;
+                let mut bytes = self.secret_file(&Located::new(path.clone(), reference.place().clone()))?;
                 if bytes.last() == Some(&b'\n') {
                     bytes.pop();
                     if bytes.last() == Some(&b'\r') {

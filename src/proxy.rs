@@ -16,6 +16,7 @@ mod facts;
 mod failure;
 mod fetch;
 mod forward;
+mod journals;
 mod keys;
 mod listen;
 mod peer;
@@ -38,11 +39,8 @@ mod supervisor;
 mod tls;
 mod upgrade;
 
-use std::fs::File;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -55,19 +53,22 @@ use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service;
+use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
 use crate::authn::password::{HashingPool, HashingWorker};
 use crate::clock::Clock;
 use crate::config::{Configuration, Rejected, Services};
 use crate::gateway::Limits;
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::audit::{Event, Prompt};
 use crate::telemetry::metrics::Metrics;
 use admin::AdminService;
 use drain::Drain;
 use echo::EchoConnector;
 use edge::Edge;
 pub use fetch::SetupError;
+pub use journals::LogError;
+use journals::{Journals, Outputs};
 use keys::KeyKeeper;
 use listen::{BoundListener, ListenService};
 pub use record::loggable_path;
@@ -91,15 +92,9 @@ pub struct ServeOptions {
     pub drain: Duration,
 }
 
-/// How long the end waits for the last lines of the access log to be taken: a pipe that nobody reads takes none, ever.
-const LAST_LINES: Duration = Duration::from_secs(2);
-
 /// The process cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// There is nowhere to write the access log to.
-    #[error("standard output cannot be used for the access log: {0}")]
-    AccessLog(std::io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}, which `{key}` names: {error}")]
     Bind {
@@ -116,6 +111,9 @@ pub enum ServeError {
     /// Keys cannot be fetched.
     #[error("keys cannot be fetched: {0}")]
     Fetch(#[from] SetupError),
+    /// There is nowhere to write a log to.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -141,7 +139,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The first provider wins; pingora would otherwise install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut successor = Successor::find()?;
-    let Signals { process, hangup } = Signals::listen().map_err(ServeError::Signals)?;
+    let Signals { process, hangup, reopen } = Signals::listen().map_err(ServeError::Signals)?;
     let clock = Clock::system();
     let metrics =
         Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
@@ -149,9 +147,12 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let configuration = load(&options.path, &clock, &metrics, &hashing)?;
     descriptors::allow_many(configuration.gateway.limits.connections);
     let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
-    let access_log = AccessLog::new(metrics.access_log_dropped.clone());
-    let writer = start_threads(&access_log, &worker, options.threads)?;
+    let journals = Journals::new(&metrics);
+    journals.turn_to(Outputs::open(None, &configuration.logs)?);
+    start_hashing(&worker, options.threads)?;
     let (bound, admin, estate) = sockets(&configuration, successor.as_mut())?;
+    let writers = journals.start().map_err(ServeError::Thread)?;
+    let audit = journals.audit(&clock);
     let shared = Arc::new(Shared {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
@@ -162,10 +163,12 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         configuration: ArcSwap::from_pointee(configuration),
         clock,
         metrics,
-        access_log: access_log.clone(),
+        access_log: journals.access_log(),
+        audit: audit.clone(),
+        journals,
     });
     shared.accepted();
-    let keeper = KeyKeeper::new(shared.clock.clone())?;
+    let keeper = KeyKeeper::new(shared.clock.clone(), audit.clone())?;
     let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup };
     let failed = Arc::default();
     let ending = Ending {
@@ -176,11 +179,12 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         estate: Mutex::new(Some(estate)),
         failed: Arc::clone(&failed),
     };
-    run(shared, bound, admin, reloader, ending, options.threads);
-    access_log.close();
-    if writer.recv_timeout(LAST_LINES) == Err(RecvTimeoutError::Timeout) {
-        warn!("the access log is not taken: its last lines are lost");
-    }
+    audit.record(&Event::Started { version: env!("CARGO_PKG_VERSION"), pid: std::process::id() });
+    let policy = &shared.configuration.load().fingerprint;
+    audit.record(&Event::PolicyLoaded { policy, by: Prompt::Start });
+    run(shared.clone(), bound, admin, Upkeep { reloader, reopen }, ending, options.threads);
+    audit.record(&Event::Stopped);
+    shared.journals.end(&writers);
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), |error: SuccessionError| Err(error.into()))
 }
@@ -232,29 +236,14 @@ fn bind_error(key: &'static str, address: std::net::SocketAddr, error: std::io::
     ServeError::Bind { key, address, error }
 }
 
-/// Starts the threads that hash passwords and the one that writes the access log. What is returned is disconnected when
-/// everything has been written.
-fn start_threads(
-    access_log: &AccessLog,
-    worker: &HashingWorker,
-    threads: usize,
-) -> Result<Receiver<()>, ServeError> {
+/// Starts the threads that hash passwords.
+fn start_hashing(worker: &HashingWorker, threads: usize) -> Result<(), ServeError> {
     for at in 0..threads.div_ceil(2) {
         let worker = worker.clone();
         let thread = std::thread::Builder::new().name(format!("hashing-{at}"));
         thread.spawn(move || worker.run()).map_err(ServeError::Thread)?;
     }
-    let log = access_log.clone();
-    // Not through the library's own buffer: what it has taken can neither be counted nor taken back when writing fails.
-    let output = std::io::stdout().as_fd().try_clone_to_owned().map_err(ServeError::AccessLog)?;
-    let (done, written) = channel();
-    let thread = std::thread::Builder::new().name("access-log".to_owned());
-    let writing = move || {
-        log.write_out(File::from(output));
-        drop(done);
-    };
-    thread.spawn(writing).map_err(ServeError::Thread)?;
-    Ok(written)
+    Ok(())
 }
 
 /// Runs the services until the end.
@@ -262,7 +251,7 @@ fn run(
     shared: Arc<Shared>,
     listeners: Vec<BoundListener>,
     admin: TcpListener,
-    reloader: Reloader,
+    upkeep: Upkeep,
     ending: Ending,
     threads: usize,
 ) {
@@ -279,7 +268,7 @@ fn run(
     let proxy = Arc::new(proxy);
     server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads });
     server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
-    server.add_service(UpkeepService { shared, reloader: Some(reloader) });
+    server.add_service(UpkeepService { shared, upkeep: Some(upkeep) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });
 }
 
@@ -320,7 +309,13 @@ fn server_configuration(threads: usize) -> ServerConf {
 /// Everything that goes on beside requests.
 struct UpkeepService {
     shared: Arc<Shared>,
-    reloader: Option<Reloader>,
+    upkeep: Option<Upkeep>,
+}
+
+/// What waits for signals.
+struct Upkeep {
+    reloader: Reloader,
+    reopen: Signal,
 }
 
 #[async_trait]
@@ -331,7 +326,7 @@ impl Service for UpkeepService {
         _shutdown: ShutdownWatch,
         _per_socket: usize,
     ) {
-        let Some(reloader) = self.reloader.take() else {
+        let Some(Upkeep { reloader, reopen }) = self.upkeep.take() else {
             error!("upkeep was started twice");
             return;
         };
@@ -340,7 +335,12 @@ impl Service for UpkeepService {
         reloader.keeper.tend(&configuration);
         let list = configuration.list.clone();
         drop(configuration);
-        tokio::join!(reloader.run(), resolve::keep_fresh(shared.clone()), list.follow(&shared.metrics));
+        tokio::join!(
+            reloader.run(),
+            resolve::keep_fresh(shared.clone()),
+            list.follow(&shared.metrics, &shared.audit),
+            shared.journals.reopen_on(reopen),
+        );
     }
 
     fn name(&self) -> &'static str {

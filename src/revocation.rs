@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::authn::Reason;
 use crate::authn::revocable::{Kind, Revocable};
 use crate::clock::Clock;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use mirror::Mirror;
 pub use policy::{Backing, Config, OnOutage, Policy, compile};
@@ -136,20 +137,20 @@ impl List {
         &self.store
     }
 
-    /// Keeps the list up to date, and `metrics` told, for as long as it is polled. Spawn it once, before the first
-    /// request.
-    pub async fn follow(&self, metrics: &Metrics) -> Infallible {
+    /// Keeps the list up to date, and `metrics` and `audit` told, for as long as it is polled. Spawn it once, before the
+    /// first request.
+    pub async fn follow(&self, metrics: &Metrics, audit: &Audit) -> Infallible {
         tokio::select! {
-            never = self.keep_up(metrics) => never,
+            never = self.keep_up(metrics, audit) => never,
             never = self.report(metrics) => never,
             never = self.sweep() => never,
         }
     }
 
-    async fn keep_up(&self, metrics: &Metrics) -> Infallible {
+    async fn keep_up(&self, metrics: &Metrics, audit: &Audit) -> Infallible {
         match &self.backing {
             Backing::Memory => std::future::pending().await,
-            Backing::Redis(server) => redis::follow(server, &self.mirror, metrics, &self.clock).await,
+            Backing::Redis(server) => redis::follow(server, &self.mirror, metrics, audit, &self.clock).await,
         }
     }
 

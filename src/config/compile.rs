@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::document::{Document, FailedAttemptsEntry, LimitsEntry, TestEntry};
 use super::listeners::{self, Admin, Listener};
+use super::logs::{self, Logs};
 use super::tls::{self, Tls};
 use super::{Configuration, Purpose, Services, trials};
 use crate::authn::guessing::{Limiter, Memory};
@@ -26,6 +27,7 @@ pub(super) struct Compiled {
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Admin,
     pub(super) tls: Option<Tls>,
+    pub(super) logs: Logs,
     pub(super) list: List,
     pub(super) backing: Backing,
     pub(super) tests: Vec<Located<TestEntry>>,
@@ -51,6 +53,7 @@ pub(super) fn compile(
         revocation,
         identity,
         limits,
+        log,
         upstreams,
         routes,
         tests,
@@ -62,6 +65,7 @@ pub(super) fn compile(
     }
     let listeners = listeners::compile(document, loading);
     let admin = listeners::compile_admin(admin.as_ref(), loading);
+    let logs = logs::compile(log, purpose, loading);
     let before = previous.map(|previous| &*previous.gateway);
     let tls = tls
         .as_ref()
@@ -97,7 +101,7 @@ pub(super) fn compile(
         None => None,
         Some(tls) => Some(tls?),
     };
-    Some(Compiled { gateway, listeners, admin, tls, list, backing, tests: tests.clone() })
+    Some(Compiled { gateway, listeners, admin, tls, logs, list, backing, tests: tests.clone() })
 }
 
 fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {

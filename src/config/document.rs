@@ -1,5 +1,6 @@
 //! The shape of gateway.yaml. Doc comments here become the descriptions that editors show.
 
+mod logs;
 mod references;
 mod trials;
 
@@ -15,6 +16,7 @@ use crate::loading::SecretReference;
 use crate::revocation;
 use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
+pub use logs::{DestinationEntry, LogEntry};
 pub use references::{AuthReference, NameList, UpstreamEntry};
 pub use trials::{ClaimsEntry, Expectation, KeyChoice, Peer, TestEntry, TestFile};
 
@@ -51,6 +53,9 @@ pub struct Document {
     /// How much a request may ask for.
     #[serde(default)]
     pub limits: LimitsEntry,
+    /// Where the access log and the audit log go.
+    #[serde(default)]
+    pub log: LogEntry,
     /// Where requests go.
     pub upstreams: Entries<Located<UpstreamEntry>>,
     /// What is matched, who may, and where it goes.

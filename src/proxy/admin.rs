@@ -3,6 +3,7 @@
 
 mod revocations;
 
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use pingora::apps::ServerApp;
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as LayerFour;
+use pingora::protocols::{GetSocketDigest, SocketDigest};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
@@ -59,7 +61,11 @@ impl Service for AdminService {
             let (app, shutdown) = (app.clone(), shutdown.clone());
             tokio::spawn(async move {
                 if let Ok(Ok(())) = timeout(FIRST_WORD, stream.readable()).await {
-                    app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await;
+                    // Who asks is told to the audit log.
+                    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+                    let mut stream = LayerFour::from(stream);
+                    stream.set_socket_digest(digest);
+                    app.process_new(Box::new(stream), &shutdown).await;
                 }
                 drop(place);
             });

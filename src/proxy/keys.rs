@@ -16,6 +16,7 @@ use crate::authn::jwt::{
 };
 use crate::clock::Clock;
 use crate::config::Configuration;
+use crate::telemetry::audit::{Audit, Event};
 
 /// Keys are read again after this, unless the issuer says otherwise.
 const USUAL_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -36,25 +37,31 @@ const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
 pub(super) struct KeyKeeper {
     fetch: Fetch,
     clock: Clock,
+    audit: Audit,
 }
 
 impl KeyKeeper {
-    pub(super) fn new(clock: Clock) -> Result<Self, SetupError> {
-        Ok(Self { fetch: Fetch::new()?, clock })
+    pub(super) fn new(clock: Clock, audit: Audit) -> Result<Self, SetupError> {
+        Ok(Self { fetch: Fetch::new()?, clock, audit })
     }
 
     /// Starts a task for each source of `configuration` that has none yet. Tasks end with the last policy that uses
     /// their source.
     pub(super) fn tend(&self, configuration: &Configuration) {
         for source in sources(configuration) {
-            tokio::spawn(keep_fresh(source, self.fetch.clone(), self.clock.clone()));
+            self.keep(source);
         }
     }
 
     /// Reads `source`, or finds that it cannot be read, and keeps it fresh from then on.
     pub(super) async fn read(&self, source: &Arc<KeySource>) {
-        tokio::spawn(keep_fresh(source.clone(), self.fetch.clone(), self.clock.clone()));
+        self.keep(source.clone());
         source.settled().await;
+    }
+
+    fn keep(&self, source: Arc<KeySource>) {
+        let Self { fetch, clock, audit } = self;
+        tokio::spawn(keep_fresh(source, fetch.clone(), clock.clone(), audit.clone()));
     }
 
     /// Waits until every source of `configuration` has been read, or could not be.
@@ -75,13 +82,14 @@ pub(super) fn sources(configuration: &Configuration) -> impl Iterator<Item = Arc
 
 /// Reads the keys of `source` again and again, until no policy uses it any more. Returns at once when another task does
 /// so already, so it can be called for every source after every reload. Dropping the future is a clean end too.
-pub(super) async fn keep_fresh<F: Documents>(source: Arc<KeySource>, fetch: F, clock: Clock) {
+pub(super) async fn keep_fresh<F: Documents>(source: Arc<KeySource>, fetch: F, clock: Clock, audit: Audit) {
     let Some(mut tending) = source.tend() else { return };
     let mut reader = Reader {
         auth: source.auth().to_owned(),
         origin: source.origin().clone(),
         fetch,
         clock,
+        audit,
         metadata: None,
         failures: 0,
         left_out: Vec::new(),
@@ -101,6 +109,7 @@ struct Reader<F> {
     origin: Origin,
     fetch: F,
     clock: Clock,
+    audit: Audit,
     /// Where the issuer's metadata said that the keys are, and when it did.
     metadata: Option<(Endpoint, Instant)>,
     /// Failed rounds since the last good one.
@@ -186,6 +195,8 @@ impl<F: Documents> Reader<F> {
     fn report(&mut self, refreshed: Refreshed) {
         let Refreshed { keys, changed, left_out } = refreshed;
         if changed {
+            let origin = self.origin.to_string();
+            self.audit.record(&Event::KeysChanged { auth: &self.auth, origin: &origin, keys });
             log::info!("auth `{}`: {keys} keys of {} are in use", self.auth, self.origin);
         }
         if left_out != self.left_out {

@@ -37,7 +37,7 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
         guard.count(method, decision, took);
     }
     let identity = outcome.identity;
-    shared.access_log.write(&Entry {
+    let entry = Entry {
         time: Timestamp(exchange.began_at),
         request_id: exchange.request_id.as_str(),
         client: exchange.client,
@@ -58,7 +58,8 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
         key_id: identity.and_then(|identity| identity.key_id.as_deref()),
         outcome: outcome.result,
         reason: outcome.reason,
-    });
+    };
+    write(shared, &entry);
 }
 
 /// Records a request that was refused before the library saw it.
@@ -71,7 +72,7 @@ pub(super) fn refused_early(
     began_at: u64,
 ) {
     shared.no_route.answered("other", status);
-    shared.access_log.write(&Entry {
+    let entry = Entry {
         time: Timestamp(began_at),
         request_id,
         client: Some(client.to_canonical()),
@@ -82,7 +83,16 @@ pub(super) fn refused_early(
         outcome: "refused",
         reason,
         ..Entry::default()
-    });
+    };
+    write(shared, &entry);
+}
+
+/// Writes a line to the access log, and to the audit log if the request was refused, or would have been.
+fn write(shared: &Shared, entry: &Entry<'_>) {
+    shared.access_log.write(entry);
+    if matches!(entry.outcome, "refused" | "reported") {
+        shared.audit.refused(entry);
+    }
 }
 
 /// What the access log says of a decision.

@@ -44,6 +44,7 @@ use crate::request::head::{Body, HeadReader};
 use crate::request::{Connection, Malformed, Request, Transport};
 use crate::revocation::store::Cursor;
 use crate::revocation::{Backing, OnOutage};
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
 /// A policy that requests can be tried on.
@@ -290,7 +291,7 @@ impl Rehearsal {
             if let Authenticator::Jwt(method) = method
                 && let Some(source) = method.key_source()
             {
-                KeyKeeper::new(self.clock.clone())?.read(source).await;
+                KeyKeeper::new(self.clock.clone(), Audit::silent())?.read(source).await;
             }
         }
         notes.extend(self.read_list().await);
@@ -316,7 +317,7 @@ impl Rehearsal {
             Backing::Redis(server) => server,
         };
         let (following, metrics) = (list.clone(), self.metrics.clone());
-        tokio::spawn(async move { following.follow(&metrics).await });
+        tokio::spawn(async move { following.follow(&metrics, &Audit::silent()).await });
         let failure = list.store().list(None, &Cursor::default(), 1).await.err();
         let began = Instant::now();
         while !gateway.revocations.is_in_touch() {

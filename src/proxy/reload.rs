@@ -12,10 +12,12 @@ use log::{error, info, warn};
 use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::journals::Outputs;
 use super::keys::KeyKeeper;
 use super::shared::Shared;
 use crate::authn::password::HashingPool;
 use crate::config::{Configuration, Rejected, Services};
+use crate::telemetry::audit::{Event, Prompt};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -26,13 +28,13 @@ pub(super) struct Reloader {
     pub(super) hangup: Signal,
 }
 
-/// Why the policy is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// A file has changed, or someone asked for it.
-    Asked,
-    /// It was refused, for what may have been a fault of the machine.
-    Refused,
+/// A policy that is refused.
+struct Refused<'a> {
+    /// Its fingerprint.
+    policy: &'a str,
+    by: Prompt,
+    /// What was wrong when it was refused before, which is not said again.
+    known: Option<&'a str>,
 }
 
 /// What a reload came to.
@@ -71,15 +73,17 @@ impl Reloader {
             let now = Stamps::of(&files);
             let settled = now == seen;
             seen = now.clone();
-            let cause = if forced || (settled && now != loaded) {
-                Cause::Asked
+            let by = if forced {
+                Prompt::Signal
+            } else if settled && now != loaded {
+                Prompt::File
             } else if refused.as_ref().is_some_and(|(_, at)| at.elapsed() >= RETRY) {
-                Cause::Refused
+                Prompt::Retry
             } else {
                 continue;
             };
-            let known = refused.take().filter(|_| cause == Cause::Refused).map(|(refusal, _)| refusal);
-            let outcome = self.reload(known.as_deref()).await;
+            let known = refused.take().filter(|_| by == Prompt::Retry).map(|(refusal, _)| refusal);
+            let outcome = self.reload(by, known.as_deref()).await;
             files = outcome.files;
             loaded = Stamps::of(&files);
             seen = loaded.clone();
@@ -88,7 +92,7 @@ impl Reloader {
     }
 
     /// Loads the policy and puts it in place. A refusal that is `known` is not logged again.
-    async fn reload(&self, known: Option<&str>) -> Outcome {
+    async fn reload(&self, by: Prompt, known: Option<&str>) -> Outcome {
         let before = self.shared.configuration.load_full();
         let configuration = match self.load(&before) {
             Ok(configuration) => configuration,
@@ -97,9 +101,11 @@ impl Reloader {
                     rejected.problems.sorted().into_iter().map(ToString::to_string).collect();
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
-                return self.refuse(&problems, files.into_iter().collect(), known);
+                let refused = Refused { policy: &rejected.fingerprint, by, known };
+                return self.refuse(&problems, files.into_iter().collect(), &refused);
             }
         };
+        let refused = Refused { policy: &configuration.fingerprint, by, known };
         for problem in configuration.warnings.sorted() {
             warn!("{problem}");
         }
@@ -109,21 +115,32 @@ impl Reloader {
         if timeout(FIRST_KEYS, KeyKeeper::settled(&configuration)).await.is_err() {
             warn!("the keys of an issuer have not been read yet");
         }
+        let outputs = match Outputs::open(Some(&before.logs), &configuration.logs) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), &refused);
+            }
+        };
         if let (Some(state), Some(tls)) = (&self.shared.tls, &configuration.tls)
             && let Err(error) = state.replace(tls)
         {
-            return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), known);
+            return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), &refused);
         }
         let files = configuration.files.iter().cloned().collect();
+        let policy = configuration.fingerprint.clone();
         self.shared.accept(configuration);
+        self.shared.journals.turn_to(outputs);
+        self.shared.audit.record(&Event::PolicyLoaded { policy: &policy, by });
         info!("reloaded {}", self.path.display());
         Outcome { files, refusal: None }
     }
 
-    fn refuse(&self, problems: &[String], files: Vec<PathBuf>, known: Option<&str>) -> Outcome {
+    fn refuse(&self, problems: &[String], files: Vec<PathBuf>, refused: &Refused<'_>) -> Outcome {
+        let Refused { policy, by, known } = *refused;
         self.shared.metrics.reload_successful.set(0);
         let refusal = problems.join("\n");
         if known != Some(&refusal) {
+            self.shared.audit.record(&Event::PolicyRefused { policy, by, problems });
             for problem in problems {
                 error!("reload refused, the old configuration stays: {problem}");
             }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::drain::Drain;
+use super::journals::Journals;
 use super::sources::Sources;
 use super::succession::Gate;
 use super::tls::TlsState;
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, RouteSeries};
 
 /// The state of the process.
@@ -26,6 +28,9 @@ pub(super) struct Shared {
     /// The series of requests that match no route.
     pub(super) no_route: RouteSeries,
     pub(super) access_log: AccessLog,
+    pub(super) audit: Audit,
+    /// Where both are written.
+    pub(super) journals: Journals,
     pub(super) drain: Drain,
     /// Whether it is this process that accepts connections.
     pub(super) gate: Gate,

@@ -1,4 +1,5 @@
-//! Signals: TERM and INT end the process, HUP reloads the policy, USR2 replaces the process by a new one.
+//! Signals: TERM and INT end the process, HUP reloads the policy, USR1 opens the files of logs anew, USR2 replaces the
+//! process by a new one.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -13,11 +14,13 @@ use tokio::sync::Mutex;
 use super::shared::Shared;
 use super::succession::{self, Estate, SuccessionError, Successor, Turn};
 use super::supervisor;
+use crate::telemetry::audit::Event;
 
 /// The signals that the process listens to.
 pub(super) struct Signals {
     pub(super) process: ProcessSignals,
     pub(super) hangup: Signal,
+    pub(super) reopen: Signal,
 }
 
 /// The signals that end or replace the process.
@@ -50,7 +53,11 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             replace: signal(SignalKind::user_defined2())?,
         };
-        Ok(Self { process, hangup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            process,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
     }
 }
 
@@ -134,6 +141,7 @@ impl ShutdownSignalWatch for Ending {
         self.asked(&mut signals).await;
         // Nobody is to wait in a queue that is no longer looked at.
         drop(self.estate.lock().await.take());
+        self.shared.audit.record(&Event::Stopping { connections: self.shared.drain.open() });
         // Said when it is so: whoever reads it may rely on it.
         self.shared.drain.begin();
         info!("draining: {} connections are open", self.shared.drain.open());

@@ -34,6 +34,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
 use super::mirror::Mirror;
@@ -54,11 +55,17 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps `mirror` like the list on `server`, for as long as it is polled. It never gives up: whatever Redis does, the
 /// mirror gets older, and young again when Redis is back.
-pub async fn follow(server: &Server, mirror: &Mirror, metrics: &Metrics, clock: &Clock) -> Infallible {
+pub async fn follow(
+    server: &Server,
+    mirror: &Mirror,
+    metrics: &Metrics,
+    audit: &Audit,
+    clock: &Clock,
+) -> Infallible {
     if let Route::Cluster(cluster) = &server.route {
-        return cluster::follow(server, cluster, mirror, metrics, clock).await;
+        return cluster::follow(server, cluster, mirror, metrics, audit, clock).await;
     }
-    let mut health = Health::new(server, metrics);
+    let mut health = Health::new(server, metrics, audit);
     let mut feed = Feed::new(server, Extent::Whole, mirror, metrics, clock);
     let mut pause = SHORTEST_PAUSE;
     loop {

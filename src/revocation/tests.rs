@@ -81,7 +81,7 @@ fn everything_can_be_awaited_in_a_task() {
     let name = Name::new(Kind::User, "bob", Issuer::Any).unwrap();
     let entry = Entry::new(name.clone(), Lifetime::Endless, "", 0).unwrap();
     let (store, cursor) = (list.store(), Cursor::default());
-    sends(&list.follow(&metrics));
+    sends(&list.follow(&metrics, &Audit::silent()));
     sends(&store.add(&entry));
     sends(&store.remove(&name));
     sends(&store.list(None, &cursor, 1));

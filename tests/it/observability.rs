@@ -2,6 +2,9 @@
 
 mod access_log;
 mod admin;
+mod audit;
+mod log_files;
+mod logrotate;
 mod metrics;
 mod stand;
 mod upkeep;

@@ -19,6 +19,7 @@ use crate::config::listeners::Admin;
 use crate::request::authority::Authority;
 use crate::revocation::request::{Revocation, Target};
 use crate::revocation::store::{Cursor, Failure, LARGEST_PAGE, Listed};
+use crate::telemetry::audit::{Administrator, Event, Principal};
 
 /// The most that a request's body may be.
 const LARGEST_BODY: usize = 16 << 10;
@@ -28,12 +29,19 @@ const DEFAULT_PAGE: usize = 100;
 /// Answers a request for `/revocations`.
 pub(super) async fn answer(shared: &Shared, session: &mut ServerSession) -> Response<Vec<u8>> {
     let configuration = shared.configuration.load_full();
+    let source = session.client_addr().and_then(|address| Some(address.as_inet()?.ip().to_canonical()));
     let request = session.req_header();
     let access =
         check_origin(&request.headers).and_then(|()| check_access(&request.headers, &configuration.admin));
-    if let Err(refused) = access {
-        return refused.response();
-    }
+    let by = match access {
+        Ok(principal) => Administrator { principal, source },
+        Err(refused) => {
+            let by = Administrator { principal: Principal::Nobody, source };
+            let status = refused.status.as_u16();
+            shared.audit.record(&Event::AdminRefused { by, status, reason: &refused.why });
+            return refused.response();
+        }
+    };
     let method = request.method.clone();
     let query = request.uri.query().unwrap_or_default().to_owned();
     let is_json = request.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
@@ -46,10 +54,10 @@ pub(super) async fn answer(shared: &Shared, session: &mut ServerSession) -> Resp
             Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"))
         }
         Method::POST => match body(session).await {
-            Ok(body) => add(shared, &body).await,
+            Ok(body) => add(shared, &body, by).await,
             Err(refused) => Err(refused),
         },
-        Method::DELETE => remove(shared, &query).await,
+        Method::DELETE => remove(shared, &query, by).await,
         _ => Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "use GET, POST or DELETE")),
     };
     result.unwrap_or_else(|refused| refused.response())
@@ -102,7 +110,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-fn check_access(headers: &HeaderMap, admin: &Admin) -> Result<(), Refused> {
+fn check_access(headers: &HeaderMap, admin: &Admin) -> Result<Principal, Refused> {
     match &admin.token {
         Some(token) => {
             let sent =
@@ -112,6 +120,7 @@ fn check_access(headers: &HeaderMap, admin: &Admin) -> Result<(), Refused> {
                 Some(_) | None => &[],
             };
             constant_time::verify_slices_are_equal(sent, token.expose())
+                .map(|()| Principal::AdminToken)
                 .map_err(|_| Refused::new(StatusCode::UNAUTHORIZED, "the admin token is needed"))
         }
         None if !admin.address.ip().is_loopback() => Err(Refused::new(
@@ -121,7 +130,7 @@ fn check_access(headers: &HeaderMap, admin: &Admin) -> Result<(), Refused> {
         None if !is_for_loopback(headers) => {
             Err(Refused::new(StatusCode::FORBIDDEN, "ask for this by a loopback address or `localhost`"))
         }
-        None => Ok(()),
+        None => Ok(Principal::Loopback),
     }
 }
 
@@ -161,18 +170,21 @@ async fn list(shared: &Shared, query: &str) -> Result<Response<Vec<u8>>, Refused
     Ok(answer_json(StatusCode::OK, &json!({ "revocations": page.entries, "next": next })))
 }
 
-async fn add(shared: &Shared, body: &[u8]) -> Result<Response<Vec<u8>>, Refused> {
+async fn add(shared: &Shared, body: &[u8], by: Administrator) -> Result<Response<Vec<u8>>, Refused> {
     let bad = |why: String| Refused::new(StatusCode::BAD_REQUEST, why);
     let revocation: Revocation = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
     let configuration = shared.configuration.load_full();
     let longest_token = configuration.gateway.longest_token();
     let entry = revocation.entry(longest_token, &shared.clock).map_err(|error| bad(error.to_string()))?;
     configuration.list.store().add(&entry).await?;
-    log::info!("revoked {}", entry.name());
-    Ok(answer_json(StatusCode::CREATED, &Listed::of(&entry, &shared.clock)))
+    let (revoked, listed) = (entry.name().to_string(), Listed::of(&entry, &shared.clock));
+    log::info!("revoked {revoked}");
+    let (until, reason) = (listed.expires.as_deref(), &*listed.reason);
+    shared.audit.record(&Event::RevocationAdded { by, revoked: &revoked, until, reason });
+    Ok(answer_json(StatusCode::CREATED, &listed))
 }
 
-async fn remove(shared: &Shared, query: &str) -> Result<Response<Vec<u8>>, Refused> {
+async fn remove(shared: &Shared, query: &str, by: Administrator) -> Result<Response<Vec<u8>>, Refused> {
     let bad = |why: String| Refused::new(StatusCode::BAD_REQUEST, why);
     let target: Target = parse_query(query)?;
     let name = target.name().map_err(|error| bad(error.to_string()))?;
@@ -180,8 +192,10 @@ async fn remove(shared: &Shared, query: &str) -> Result<Response<Vec<u8>>, Refus
     if !configuration.list.store().remove(&name).await? {
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("{name} is not revoked")));
     }
-    log::info!("lifted {name}");
-    Ok(answer_json(StatusCode::OK, &json!({ "lifted": name.to_string() })))
+    let revoked = name.to_string();
+    log::info!("lifted {revoked}");
+    shared.audit.record(&Event::RevocationLifted { by, revoked: &revoked });
+    Ok(answer_json(StatusCode::OK, &json!({ "lifted": revoked })))
 }
 
 #[derive(serde::Deserialize)]

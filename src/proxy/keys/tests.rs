@@ -75,7 +75,7 @@ impl Scene {
         let issuer = Issuer::new(Duration::from_millis(100));
         set_up(&issuer);
         let source = method.key_source().unwrap().clone();
-        let task = tokio::spawn(keep_fresh(source, issuer.clone(), Clock::manual(NOW)));
+        let task = tokio::spawn(keep_fresh(source, issuer.clone(), Clock::manual(NOW), Audit::silent()));
         Self { bench, method, issuer, task }
     }
 
@@ -264,7 +264,7 @@ async fn a_source_is_kept_fresh_by_one_task_for_as_long_as_it_is_used() {
     sleep(Duration::from_secs(1)).await;
     let source = method.key_source().unwrap().clone();
     // A second one ends at once and does nothing.
-    keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW)).await;
+    keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW), Audit::silent()).await;
     assert_eq!(issuer.seconds(), [0]);
     // A reload that keeps the source keeps its task.
     let (reloaded, _) = bench.try_compile(&yaml(&format!("{URL}leeway: 1s\n")), &[], Some(&method));
@@ -282,12 +282,13 @@ async fn a_source_is_kept_fresh_by_one_task_for_as_long_as_it_is_used() {
     // A task that is aborted leaves the source to the next one.
     let source = replaced.unwrap().key_source().unwrap().clone();
     assert!(timeout(Duration::from_secs(60), source.settled()).await.is_err(), "nobody reads the keys");
-    let first = tokio::spawn(keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW)));
+    let first = tokio::spawn(keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW), Audit::silent()));
     sleep(Duration::from_millis(50)).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     issuer.publish("https://id.example.com/keys2", &keys, None);
-    let second = tokio::spawn(keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW)));
+    let second =
+        tokio::spawn(keep_fresh(source.clone(), issuer.clone(), Clock::manual(NOW), Audit::silent()));
     sleep(Duration::from_secs(1)).await;
     assert!(source.is_ready() && !second.is_finished());
 }
@@ -313,7 +314,12 @@ async fn from_the_name_of_an_issuer_to_a_verified_token() {
     let bench = Bench::new();
     let method = bench.compile(&format!("issuer: {own}\naudience: {AUDIENCE}\n"));
     let source = method.key_source().unwrap().clone();
-    let task = tokio::spawn(keep_fresh(source.clone(), fetch(Duration::from_secs(5)), Clock::manual(NOW)));
+    let task = tokio::spawn(keep_fresh(
+        source.clone(),
+        fetch(Duration::from_secs(5)),
+        Clock::manual(NOW),
+        Audit::silent(),
+    ));
     let token = |signer: &Signer| signer.token(&claims(&json!({ "iss": own })));
     timeout(Duration::from_secs(30), source.settled()).await.unwrap();
     assert!(source.is_ready());

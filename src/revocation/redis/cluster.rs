@@ -27,6 +27,7 @@ use super::{HEARTBEAT, LONGEST_PAUSE, SHORTEST_PAUSE};
 use crate::clock::Clock;
 use crate::loading::Loading;
 use crate::revocation::mirror::Mirror;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::Located;
 pub(super) use membership::Member;
@@ -110,10 +111,11 @@ pub(super) async fn follow(
     cluster: &Cluster,
     mirror: &Mirror,
     metrics: &Metrics,
+    audit: &Audit,
     clock: &Clock,
 ) -> Infallible {
     let membership = Membership::new(mirror);
-    let followers = Followers { server, cluster, membership: &membership, mirror, metrics, clock };
+    let followers = Followers { server, cluster, membership: &membership, mirror, metrics, audit, clock };
     tokio::select! {
         never = followers.keep() => never,
         never = followers.find_somebody() => never,
@@ -129,6 +131,7 @@ struct Followers<'a> {
     membership: &'a Membership<'a>,
     mirror: &'a Mirror,
     metrics: &'a Metrics,
+    audit: &'a Audit,
     clock: &'a Clock,
 }
 
@@ -209,7 +212,7 @@ impl Followers<'_> {
 
     /// Tells how the cluster is as a whole.
     async fn report(&self) -> Infallible {
-        let mut health = Health::new(self.server, self.metrics);
+        let mut health = Health::new(self.server, self.metrics, self.audit);
         let mut trouble_since: Option<Instant> = None;
         loop {
             match self.membership.trouble() {

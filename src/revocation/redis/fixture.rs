@@ -16,6 +16,7 @@ use crate::authn::revocable::Revocable;
 use crate::clock::Clock;
 use crate::loading::Loading;
 use crate::revocation::{Backing, List, Policy, Standing};
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::Located;
 
@@ -227,7 +228,7 @@ impl Following {
         let list = List::new(Backing::Redis(server), Clock::system());
         let metrics = Metrics::new("test", "test").unwrap();
         let (followed, told) = (list.clone(), metrics.clone());
-        let task = tokio::spawn(async move { match followed.follow(&told).await {} });
+        let task = tokio::spawn(async move { match followed.follow(&told, &Audit::silent()).await {} });
         Self { list, metrics, task }
     }
 

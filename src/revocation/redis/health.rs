@@ -9,6 +9,7 @@ use super::lineage::{About, Lineage, Role};
 use super::server::Server;
 use crate::authn::revocable::Kind;
 use crate::revocation::mirror::Mirror;
+use crate::telemetry::audit::{Audit, Event};
 use crate::telemetry::metrics::Metrics;
 
 /// What was said last.
@@ -16,12 +17,19 @@ pub(super) struct Health<'a> {
     /// What it is that is followed.
     name: String,
     /// Where it is told whether the list is followed; a part of it is not the list.
-    metrics: Option<&'a Metrics>,
+    told: Option<Told<'a>>,
     state: State,
     /// The list that was met last, on whichever connection.
     lineage: Option<Lineage>,
     advice: Advice,
     foreign_said: Option<Instant>,
+}
+
+/// Who is told whether the list is followed.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    metrics: &'a Metrics,
+    audit: &'a Audit,
 }
 
 #[derive(Debug)]
@@ -51,10 +59,10 @@ const FOREIGN_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_KEY_SHOWN: usize = 80;
 
 impl<'a> Health<'a> {
-    pub(super) fn new(server: &'a Server, metrics: &'a Metrics) -> Self {
+    pub(super) fn new(server: &'a Server, metrics: &'a Metrics, audit: &'a Audit) -> Self {
         metrics.redis_up.set(0);
         metrics.show_redis();
-        Self { metrics: Some(metrics), ..Self::named(server.to_string()) }
+        Self { told: Some(Told { metrics, audit }), ..Self::named(server.to_string()) }
     }
 
     /// The health of a node of a cluster.
@@ -65,7 +73,7 @@ impl<'a> Health<'a> {
     fn named(name: String) -> Self {
         Self {
             name,
-            metrics: None,
+            told: None,
             state: State::Starting,
             lineage: None,
             advice: Advice::default(),
@@ -82,6 +90,9 @@ impl<'a> Health<'a> {
         self.tell(1);
         let entries: usize = Kind::ALL.into_iter().map(|kind| mirror.count(kind)).sum();
         let server = &self.name;
+        if let Some(told) = self.told.filter(|_| !self.is_up()) {
+            told.audit.record(&Event::RedisRegained { server, entries });
+        }
         match std::mem::replace(&mut self.state, State::Up) {
             State::Starting => log::info!("revocation list: following {server}, {entries} entries"),
             State::Up => log::info!("revocation list: read again from {server}, {entries} entries"),
@@ -98,6 +109,9 @@ impl<'a> Health<'a> {
     pub(super) fn lost(&mut self, loss: &Loss) {
         self.tell(0);
         let reason = loss.to_string();
+        if let Some(told) = self.told.filter(|_| !matches!(self.state, State::Down { .. })) {
+            told.audit.record(&Event::RedisLost { server: &self.name, reason: &reason });
+        }
         if self.state.fall(&reason) {
             log::error!("revocation list: lost {}: {reason}", self.name);
         }
@@ -137,8 +151,8 @@ impl<'a> Health<'a> {
     }
 
     fn tell(&self, up: i64) {
-        if let Some(metrics) = self.metrics {
-            metrics.redis_up.set(up);
+        if let Some(told) = self.told {
+            told.metrics.redis_up.set(up);
         }
     }
 

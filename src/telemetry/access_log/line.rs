@@ -7,13 +7,14 @@ use super::{Entry, Micros};
 use crate::address;
 
 impl Entry<'_> {
-    /// Appends the line, with its end.
-    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+    /// Appends the line, with its end. In the audit log the line also says what `event` it is.
+    pub(in crate::telemetry) fn append_to(&self, event: Option<&str>, out: &mut Vec<u8>) {
         let mut fields = Fields { out, first: true };
         fields.name("time");
         fields.out.push(b'"');
         self.time.append_to(fields.out);
         fields.out.push(b'"');
+        fields.given("event", event);
         fields.text("request_id", self.request_id);
         if let Some(client) = self.client {
             fields.text("client", &address::text(client));
@@ -98,7 +99,7 @@ mod tests {
 
     fn written(entry: &Entry<'_>) -> String {
         let mut out = Vec::new();
-        entry.append_to(&mut out);
+        entry.append_to(None, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use self::builder::Recipe;
 use super::client::Client;
-use super::deadline::DEADLINE;
+use super::deadline::{DEADLINE, eventually};
 use super::process::{Process, Signal};
 use super::tls::{Authority, ClientTls};
 
@@ -238,9 +238,35 @@ impl Gateway {
         self.process.stdout.wait_for("a line of the access log", 0, find)
     }
 
+    /// The lines of a log in the directory so far; none if it is not there. Every line must be one JSON object.
+    #[track_caller]
+    pub fn log_file(&self, name: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        // A line may be about to be written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(access_line).collect()
+    }
+
+    /// Waits for a line of a log in the directory.
+    pub async fn wait_for_line(&self, name: &str, find: impl Fn(&Value) -> bool) -> Value {
+        eventually(format!("a line of {name}"), || self.log_file(name).into_iter().find(&find)).await
+    }
+
+    /// Asks for the files of logs to be opened anew (`SIGUSR1`) and waits until `count` of them are.
+    pub async fn reopen_logs(&self, count: usize) {
+        let position = self.log_position();
+        self.process.signal(Signal::User1);
+        let reopened = |line: &&LogLine| line.message.contains(": reopened ");
+        let count_now = || self.log()[position..].iter().filter(reopened).count();
+        eventually("the files of logs to be opened anew", || (count_now() == count).then_some(())).await;
+    }
+
     /// Everything that it has written anywhere: what must not contain a secret.
     pub fn everything_logged(&self) -> String {
-        format!("{}\n{}", self.process.stdout.text(), self.process.stderr.text())
+        let files = fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        let logs: Vec<String> = logs.map(|path| fs::read_to_string(path).unwrap()).collect();
+        format!("{}\n{}\n{}", self.process.stdout.text(), self.process.stderr.text(), logs.join("\n"))
     }
 
     /// The metrics as they are now.

@@ -29,6 +29,8 @@ pub enum Signal {
     Stop,
     /// `SIGTERM`: finish and end.
     Terminate,
+    /// `SIGUSR1`: open the files of logs anew.
+    User1,
 }
 
 impl Signal {
@@ -38,6 +40,7 @@ impl Signal {
             Self::Hangup => 1,
             Self::Interrupt => 2,
             Self::Kill => 9,
+            Self::User1 => 10,
             Self::Replace => 12,
             Self::Terminate => 15,
             Self::Continue => 18,
@@ -57,6 +60,7 @@ pub fn signal(pid: u32, signal: Signal) {
         Signal::Replace => System::USR2,
         Signal::Stop => System::STOP,
         Signal::Terminate => System::TERM,
+        Signal::User1 => System::USR1,
     };
     let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
     let sent = rustix::process::kill_process(process, system);

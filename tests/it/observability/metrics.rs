@@ -9,8 +9,9 @@ use crate::harness::scale::scaled;
 use super::stand::Stand;
 
 /// Every series, its type and its labels. Dashboards and alerts are made of these names.
-const CONTRACT: [(&str, &str, &[&str]); 29] = [
+const CONTRACT: [(&str, &str, &[&str]); 30] = [
     ("access_log_dropped_total", "counter", &[]),
+    ("audit_log_dropped_total", "counter", &[]),
     ("api_key_expiry_timestamp_seconds", "gauge", &["auth"]),
     ("auth_cache_hits_total", "counter", &["auth"]),
     ("auth_cache_misses_total", "counter", &["auth"]),

@@ -48,6 +48,7 @@ impl Stand {
         let gateway = Gateway::builder(
             r#"
             redis: { url: "{redis}" }
+            log: { audit: "file:audit.log" }
             limits: { failed_attempts: { source: unlimited } }
             auth:
               partners: { api_key: { keys: keys.yaml } }

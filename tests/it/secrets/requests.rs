@@ -43,6 +43,7 @@ impl Stand {
             admin: { address: "127.0.0.1:0", token: "${ADMIN_TOKEN}" }
             redis: { url: "redis://{redis}/0", password: "file:secrets/redis" }
             revocation: { on_outage: allow }
+            log: { audit: "file:audit.log" }
             auth:
               partners: { api_key: { keys: keys.yaml } }
               staff: { basic: { users: staff.htpasswd, realm: Tools } }
