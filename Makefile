@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: run test bench bench-gateway bench-scale bench-soak build fuzz clean-demo help
+.PHONY: run test bench bench-gateway bench-scale bench-soak bench-tail build fuzz clean-demo help
 
 help:
 	@echo "make run    build and start on gateway.yaml, with demonstration credentials"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench  what a request costs, beside HAProxy, nginx and Envoy; BENCH_SECONDS=1 BENCH_ROUNDS=1 for a first impression"
 	@echo "make bench-scale    how costs grow with routes, keys, revocations, tokens, connections, threads and bytes"
 	@echo "make bench-soak     whether memory grows over SOAK_MINUTES=20 in which everything changes all the time"
+	@echo "make bench-tail     how long requests take while policies, keys and revocations change and people log in"
 	@echo "make bench-gateway  benchmarks of the decision, of the gateway by itself, and under floods"
 	@echo "make fuzz   every fuzz target for a minute, with a nightly toolchain"
 
@@ -42,6 +43,10 @@ bench-scale:
 bench-soak:
 	scripts/install build test
 	$(CARGO) bench --locked --bench soak
+
+bench-tail:
+	scripts/install build test
+	$(CARGO) bench --locked --bench tail
 
 bench-gateway:
 	scripts/install build

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::loader::{Loader, Requests};
-use super::season::{SECRET, Season, lasting_key};
+use super::season::{Season, lasting_key, token};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 25;
@@ -82,24 +80,14 @@ async fn client_of(loader: Arc<Loader>, requests: Arc<AtomicU64>, connections: A
 
 /// Keys that stay, keys that have just come, and, most often, a new token.
 fn requests(season: Arc<Season>) -> Requests {
-    let signing = EncodingKey::from_secret(SECRET.as_bytes());
     Arc::new(move |number, buffer| {
         let credential = match number % 8 {
             0 => format!("X-API-Key: {}", lasting_key(number as u64)),
             1 => format!("X-API-Key: {}", season.recent_key()),
-            _ => format!("Authorization: Bearer {}", token(&signing, number)),
+            _ => format!("Authorization: Bearer {}", token(number as u64)),
         };
         buffer.extend_from_slice(
             format!("GET /a HTTP/1.1\r\nHost: localhost\r\n{credential}\r\n\r\n").as_bytes(),
         );
     })
-}
-
-fn token(signing: &EncodingKey, number: usize) -> String {
-    let now = portcullis::clock::Clock::system().unix_seconds();
-    let claims = json!({
-        "iss": "https://id.example.com", "aud": "api", "iat": now, "exp": now + 3600,
-        "sub": format!("user-{number}"), "jti": format!("{number:032}"), "scope": "orders:read orders:write",
-    });
-    encode(&Header::default(), &claims, signing).expect("a token")
 }
