@@ -136,7 +136,7 @@ impl Output {
             Kind::Off => 0,
             Kind::Standard(file) => {
                 let mut torn = STANDARD_OUTPUT_IS_TORN.lock().unwrap_or_else(PoisonError::into_inner);
-                write_lines(file, lines, &mut torn)
+                pieces(lines, AT_ONCE).map(|piece| write_lines(file, piece, &mut torn)).sum()
             }
         }
     }
@@ -150,6 +150,23 @@ impl Output {
             Kind::Off | Kind::Standard(_) => Ok(None),
         }
     }
+}
+
+/// How much a pipe takes without mixing it with what another process writes (`PIPE_BUF` on Linux). There is another one
+/// while this process is being replaced, and both write to the same standard output.
+const AT_ONCE: usize = 4096;
+
+/// Takes `lines` apart into whole lines, as many at a time as `most` bytes hold, and at least one.
+fn pieces(lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = |bytes: &[u8]| memchr::memrchr(b'\n', bytes).map(|at| at + 1);
+        let whole = rest.get(..most).map_or(Some(rest.len()), end);
+        let length = whole.or_else(|| memchr::memchr(b'\n', rest).map(|at| at + 1)).unwrap_or(rest.len());
+        let (piece, others) = rest.split_at(length);
+        rest = others;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Writes whole lines, and says how many did not get out whole. One that was `torn` before is ended first, so that those
@@ -226,6 +243,21 @@ mod tests {
             assert!(!is_torn, "{room}");
             let text = String::from_utf8(disk.bytes).unwrap();
             assert!(text.ends_with("\n{next}\n") || text == "{next}\n", "{room}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_gets_whole_lines_at_a_time() {
+        for (lines, expect) in [
+            ("", vec![]),
+            ("a\n", vec!["a\n"]),
+            ("a\nb\nc\n", vec!["a\nb\nc\n"]),
+            ("aaa\nbbb\nccc\n", vec!["aaa\nbbb\n", "ccc\n"]),
+            ("aaa\nbbbb\ncccc\n", vec!["aaa\n", "bbbb\n", "cccc\n"]),
+            ("a\nbbbbbbbbbbbbb\nc\nd\n", vec!["a\n", "bbbbbbbbbbbbb\n", "c\nd\n"]),
+        ] {
+            let found: Vec<&[u8]> = pieces(lines.as_bytes(), 8).collect();
+            assert_eq!(found, expect.iter().map(|piece| piece.as_bytes()).collect::<Vec<_>>(), "{lines:?}");
         }
     }
 
