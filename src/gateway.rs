@@ -7,6 +7,7 @@ pub mod admission;
 pub mod fact;
 pub mod guard;
 pub mod matcher;
+pub mod matrix;
 pub mod refusal;
 pub mod requirement;
 pub mod route;

@@ -41,6 +41,7 @@ mod upgrade;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ use crate::config::{Configuration, Rejected, Services};
 use crate::gateway::Limits;
 use crate::telemetry::audit::{Event, Prompt};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::refusals::Refusals;
 use admin::AdminService;
 use drain::Drain;
 use echo::EchoConnector;
@@ -166,6 +168,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         access_log: journals.access_log(),
         audit: audit.clone(),
         journals,
+        refusals: Refusals::default(),
+        policies: AtomicU64::new(0),
     });
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone(), audit.clone())?;
@@ -267,7 +271,7 @@ fn run(
     proxy.h2_options = Some(http2_options(&shared.configuration.load().gateway.limits));
     let proxy = Arc::new(proxy);
     server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads });
-    server.add_service(AdminService { shared: shared.clone(), socket: Some(admin) });
+    server.add_service(AdminService::new(shared.clone(), admin));
     server.add_service(UpkeepService { shared, upkeep: Some(upkeep) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });
 }

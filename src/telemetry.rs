@@ -8,3 +8,4 @@ pub mod audit;
 pub mod journal;
 pub mod log;
 pub mod metrics;
+pub mod refusals;

@@ -106,7 +106,8 @@ impl Memory {
         Self::with_entries(ENTRIES)
     }
 
-    fn with_entries(entries: usize) -> Arc<Self> {
+    /// Nothing has happened yet, and `entries` of each kind are remembered at most.
+    pub fn with_entries(entries: usize) -> Arc<Self> {
         Arc::new(Self {
             failures: std::array::from_fn(|_kind| Table::new(entries)),
             known: Table::new(entries),

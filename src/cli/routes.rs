@@ -1,15 +1,15 @@
 //! `portcullis routes`: what is matched, who may, and where it goes. Public routes are marked.
 
-mod matrix;
+mod text;
 
 use super::explain::Format;
 use super::table::Table;
 use super::{ConfigurationFile, Output, check};
 use crate::gateway::guard::{Guard, Rule};
+use crate::gateway::matrix::Matrix;
 use crate::gateway::requirement::Methods;
 use crate::gateway::route::{Access, Mode, Route};
 use crate::gateway::upstream::Destination;
-use matrix::Matrix;
 
 /// Show what is matched, who may, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(super) fn execute(arguments: &RoutesArguments) -> Output {
     if *matrix {
         let matrix = Matrix::of(&configuration.gateway);
         return match format {
-            Format::Text => Output::success(matrix::render(&matrix)),
+            Format::Text => Output::success(text::render(&matrix)),
             Format::Json => match serde_json::to_string_pretty(&matrix) {
                 Ok(text) => Output::success(text),
                 Err(error) => Output::failure(format!("error: {error}")),

@@ -1,35 +1,47 @@
-//! The listener for operators: metrics, health, readiness, and the revocation list. Nothing here is reachable from the
-//! listeners that clients use.
+//! The listener for operators: metrics, health, readiness, the revocation list, and a page that shows them. Nothing here
+//! is reachable from the listeners that clients use.
 
+mod access;
+mod answer;
 mod revocations;
+mod sessions;
+mod status;
 
-use std::os::fd::AsRawFd;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as LayerFour;
-use pingora::protocols::{GetSocketDigest, SocketDigest};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use self::access::Access;
+use self::answer::{Refused, text};
 use super::shared::Shared;
 use super::{keys, readiness};
 use crate::authn::Authenticator;
 use crate::authn::guessing::State;
 use crate::authn::jwt::KeySource;
+use crate::telemetry::audit::{Administrator, Event, Principal};
 
 /// Serves operators.
 pub(super) struct AdminService {
-    pub(super) shared: Arc<Shared>,
-    pub(super) socket: Option<std::net::TcpListener>,
+    shared: Arc<Shared>,
+    socket: Option<std::net::TcpListener>,
+}
+
+impl AdminService {
+    pub(super) fn new(shared: Arc<Shared>, socket: std::net::TcpListener) -> Self {
+        Self { shared, socket: Some(socket) }
+    }
 }
 
 #[async_trait]
@@ -41,7 +53,7 @@ impl Service for AdminService {
         _per_socket: usize,
     ) {
         let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
-        let app = Arc::new(HttpServer::new_app(AdminApp { shared: self.shared.clone() }));
+        let access = Arc::new(Access::new());
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         self.shared.gate.opened().await;
         loop {
@@ -52,20 +64,18 @@ impl Service for AdminService {
                 () = self.shared.gate.handed_over() => return,
                 accepted = socket.accept() => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, peer)) = accepted else {
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
             // Whoever opens connections here must not take the files that clients need.
             let Ok(place) = places.clone().try_acquire_owned() else { continue };
-            let (app, shutdown) = (app.clone(), shutdown.clone());
+            let source = peer.ip().to_canonical();
+            let app = AdminApp { shared: self.shared.clone(), access: access.clone(), source };
+            let (app, shutdown) = (Arc::new(HttpServer::new_app(app)), shutdown.clone());
             tokio::spawn(async move {
                 if let Ok(Ok(())) = timeout(FIRST_WORD, stream.readable()).await {
-                    // Who asks is told to the audit log.
-                    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-                    let mut stream = LayerFour::from(stream);
-                    stream.set_socket_digest(digest);
-                    app.process_new(Box::new(stream), &shutdown).await;
+                    app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await;
                 }
                 drop(place);
             });
@@ -87,8 +97,12 @@ const MOST_CONNECTIONS: usize = 128;
 /// How long a connection may be silent before its first request.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 
+/// One connection.
 struct AdminApp {
     shared: Arc<Shared>,
+    access: Arc<Access>,
+    /// Who is at its other end.
+    source: IpAddr,
 }
 
 #[async_trait]
@@ -106,16 +120,28 @@ impl ServeHttp for AdminApp {
                     text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes())
                 }
             },
-            "/revocations" => revocations::answer(&self.shared, session).await,
+            "/revocations" => revocations::answer(self, session).await,
             "/metrics" | "/healthz" | "/readyz" => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new())
             }
+            _ if status::is_for(&path) => status::answer(self, &path, session).await,
             _ => text(StatusCode::NOT_FOUND, "text/plain", Vec::new()),
         }
     }
 }
 
 impl AdminApp {
+    /// Whoever is at the other end, having shown this.
+    fn by(&self, principal: Principal) -> Administrator {
+        Administrator { principal, source: Some(self.source) }
+    }
+
+    /// Tells the audit log that somebody did not get what they asked for.
+    fn record(&self, refused: &Refused) {
+        let (by, status) = (self.by(Principal::Nobody), refused.status.as_u16());
+        self.shared.audit.record(&Event::AdminRefused { by, status, reason: &refused.why });
+    }
+
     /// All series, and among them those that are looked up only when somebody asks.
     fn metrics(&self) -> Vec<u8> {
         let metrics = &self.shared.metrics;
@@ -134,15 +160,4 @@ impl AdminApp {
         }));
         metrics.render()
     }
-}
-
-fn text(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
-    let length = body.len();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    fields.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
-    fields.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
 }

@@ -8,16 +8,22 @@ use super::answer::Answer;
 use super::downstream::MalformedBody;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
+use super::shared::Shared;
 use crate::gateway::refusal::{Refusal, Refused};
 use crate::request::Malformed;
 
 /// Answers if there still is someone to answer and nothing has been said yet.
-pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+pub(super) async fn answer(
+    shared: &Shared,
+    session: &mut Session,
+    error: &Error,
+    exchange: &mut Exchange,
+) -> FailToProxy {
     // A client that asked for another protocol is told of the end of its wait by its own connection.
     let overdue = Facts::of(session).is_some_and(|facts| facts.upgrade.is_overdue());
     let fault = if overdue { Fault::Timeout } else { Fault::of(error) };
     if let (Some(kind), Some(admission)) = (fault.kind(), exchange.admission()) {
-        admission.route().upstream.series.failed(kind);
+        admission.route().upstream.series.failed(kind, shared.clock.unix_seconds());
     }
     let Some(refusal) = fault.refusal() else {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };

@@ -18,6 +18,9 @@ use crate::telemetry::metrics::method_label;
 /// The label of requests that match no route.
 pub(super) const NO_ROUTE: &str = "none";
 
+/// The outcome of requests that were not let through.
+const REFUSED: &str = "refused";
+
 /// Records `exchange`.
 pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>, exchange: &Exchange) {
     let duration = exchange.began.elapsed();
@@ -80,7 +83,7 @@ pub(super) fn refused_early(
         method: "other",
         route: NO_ROUTE,
         status,
-        outcome: "refused",
+        outcome: REFUSED,
         reason,
         ..Entry::default()
     };
@@ -89,8 +92,12 @@ pub(super) fn refused_early(
 
 /// Writes a line to the access log, and to the audit log if the request was refused, or would have been.
 fn write(shared: &Shared, entry: &Entry<'_>) {
+    if entry.outcome == REFUSED {
+        // Kept before it is logged, so that whoever has seen the line finds it on the status page.
+        shared.refusals.keep(entry);
+    }
     shared.access_log.write(entry);
-    if matches!(entry.outcome, "refused" | "reported") {
+    if matches!(entry.outcome, REFUSED | "reported") {
         shared.audit.refused(entry);
     }
 }
@@ -136,13 +143,13 @@ impl<'a> Outcome<'a> {
         let ok = Reason::Ok.label();
         let without_caller = |result, reason| Self { verdict, result, reason, auth: None, identity: None };
         match verdict {
-            Verdict::Open => without_caller("refused", "aborted"),
+            Verdict::Open => without_caller(REFUSED, "aborted"),
             Verdict::Redirected => without_caller("redirected", ok),
             Verdict::Admitted(admission) => {
                 let decided = admission
                     .outcome()
                     .map_or(("public", ok), |outcome| (outcome.label(), outcome.reason().label()));
-                let (result, reason) = overturned.map_or(decided, |code| ("refused", code));
+                let (result, reason) = overturned.map_or(decided, |code| (REFUSED, code));
                 let auth = guard(admission.route()).and_then(|guard| guard.auth(admission.method()));
                 let identity = admission.caller().map(|identity| &**identity);
                 Self { verdict, result, reason, auth, identity }
@@ -151,7 +158,7 @@ impl<'a> Outcome<'a> {
                 let guard = refused.route.as_deref().and_then(guard);
                 Self {
                     verdict,
-                    result: "refused",
+                    result: REFUSED,
                     reason: refused.label(),
                     auth: guard.and_then(|guard| guard.auth(refused.method)),
                     identity: refused.identity.as_deref(),

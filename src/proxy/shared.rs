@@ -1,6 +1,7 @@
 //! What every part of the proxy works with, for as long as the process lives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -14,6 +15,7 @@ use crate::config::Configuration;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, RouteSeries};
+use crate::telemetry::refusals::Refusals;
 
 /// The state of the process.
 pub(super) struct Shared {
@@ -31,6 +33,10 @@ pub(super) struct Shared {
     pub(super) audit: Audit,
     /// Where both are written.
     pub(super) journals: Journals,
+    /// The last requests that were refused.
+    pub(super) refusals: Refusals,
+    /// How many policies were accepted since the process began, to tell one from the next.
+    pub(super) policies: AtomicU64,
     pub(super) drain: Drain,
     /// Whether it is this process that accepts connections.
     pub(super) gate: Gate,
@@ -47,6 +53,7 @@ impl Shared {
 
     /// Notes in the metrics that the current configuration was accepted.
     pub(super) fn accepted(&self) {
+        self.policies.fetch_add(1, Ordering::Relaxed);
         let metrics = &self.metrics;
         metrics.reload_successful.set(1);
         metrics.reload_success_time.set(seconds(self.clock.unix_seconds()));

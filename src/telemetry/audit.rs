@@ -134,6 +134,8 @@ pub struct Administrator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Principal {
+    /// The cookie of a session on the status page, which was opened with the admin token.
+    AdminSession,
     /// The admin token.
     AdminToken,
     /// Nothing, because no token is asked for on a loopback address.

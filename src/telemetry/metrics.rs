@@ -7,8 +7,11 @@ mod jwks;
 mod maker;
 mod retain;
 mod route;
+mod sums;
+mod upstream;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -20,6 +23,8 @@ pub use jwks::JwksSeries;
 use maker::Maker;
 use retain::retain;
 pub use route::{METHODS, RouteSeries, method_label};
+pub use sums::Answered;
+pub use upstream::{Trouble, UpstreamSeries};
 
 /// All series of one process.
 pub struct Metrics {
@@ -30,6 +35,8 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     upstream_failures: IntCounterVec,
+    /// By the upstream's name: what went wrong is remembered across reloads, as what was counted is.
+    upstream_trouble: Mutex<BTreeMap<String, Arc<Mutex<Option<Trouble>>>>>,
     decisions: IntCounterVec,
     auth_duration: HistogramVec,
     cache_hits: IntCounterVec,
@@ -123,6 +130,7 @@ impl Metrics {
                 "Requests that an upstream did not answer properly.",
                 &["upstream", "kind"],
             )?,
+            upstream_trouble: Mutex::default(),
             decisions: make.counters(
                 "auth_decisions_total",
                 "Decisions on guarded routes.",
@@ -239,10 +247,12 @@ impl Metrics {
 
     /// The series of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamSeries {
+        let mut trouble = self.upstream_trouble.lock().unwrap_or_else(PoisonError::into_inner);
         UpstreamSeries {
             name: name.into(),
             duration: self.upstream_duration.with_label_values(&[name]),
             failures: self.upstream_failures.clone(),
+            trouble: trouble.entry(name.to_owned()).or_default().clone(),
         }
     }
 
@@ -330,22 +340,6 @@ fn float(number: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "keys and seconds since 1970 are far below 2^53")]
     let number = number as f64;
     number
-}
-
-/// What an upstream's answers add up to.
-#[derive(Clone, Debug)]
-pub struct UpstreamSeries {
-    name: Arc<str>,
-    /// Until the head of the answer.
-    pub duration: Histogram,
-    failures: IntCounterVec,
-}
-
-impl UpstreamSeries {
-    /// Counts a failure; `kind` is `connect`, `timeout`, `reset`, `tls` or `protocol`.
-    pub fn failed(&self, kind: &'static str) {
-        self.failures.with_label_values(&[&*self.name, kind]).inc();
-    }
 }
 
 #[cfg(test)]

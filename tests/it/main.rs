@@ -77,6 +77,7 @@ mod replacement;
 mod revocation;
 mod secrets;
 mod shutdown;
+mod status;
 mod streaming;
 mod tls;
 mod upstreams;

@@ -39,7 +39,7 @@ fn series_appear_under_their_names() {
     metrics.route("orders").answered("GET", 200);
     metrics.route("orders").answered("BREW", 999);
     metrics.route("orders").decisions("users", "refused", "expired").inc();
-    metrics.upstream("api").failed("connect");
+    metrics.upstream("api").failed("connect", 1);
     let text = String::from_utf8(metrics.render()).unwrap();
     for line in [
         "portcullis_build_info{revision=\"abc\",version=\"1.2.3\"} 1",

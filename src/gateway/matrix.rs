@@ -1,73 +1,85 @@
-//! `portcullis routes --matrix`: who may do what. A row is a rule of a route, a column a method of authentication.
+//! Who may do what, for whoever wants to see all of a policy at once. A row is a rule of a route, a column a method of authentication.
 //!
 //! What a column says comes from the rule's own check, put to each key and user of the files. What is said of routes that
 //! other routes cover comes from the look-up that requests go through, asked for requests that are made up for each route.
 
 mod covered;
-mod text;
 
 use serde::Serialize;
 
+use super::Gateway;
+use super::guard::{Guard, Rule};
+use super::requirement::{Methods, Requirement};
+use super::route::{Access, Mode, Route};
 use crate::authn::identity::Words;
 use crate::authn::{Authenticator, Identity};
-use crate::gateway::Gateway;
-use crate::gateway::guard::{Guard, Rule};
-use crate::gateway::requirement::{Methods, Requirement};
-use crate::gateway::route::{Access, Mode, Route};
 use covered::covering;
-pub(super) use text::render;
 
 /// Who may do what.
 #[derive(Debug, Serialize)]
-pub(super) struct Matrix {
+pub struct Matrix {
     /// The names of the methods in `auth`: the columns.
-    auth: Vec<String>,
-    rows: Vec<Row>,
+    pub auth: Vec<String>,
+    /// The rules of all routes, in the order of the file.
+    pub rows: Vec<Row>,
     /// What somebody should look at.
-    flags: Vec<Remark>,
+    pub flags: Vec<Remark>,
 }
 
 /// A rule of a route.
 #[derive(Debug, Serialize)]
-struct Row {
-    route: String,
-    host: String,
-    path: String,
-    methods: Vec<String>,
-    public: bool,
-    reports_only: bool,
+pub struct Row {
+    /// The route's name.
+    pub route: String,
+    /// The host that it is for; `*` for all.
+    pub host: String,
+    /// The paths that it is for.
+    pub path: String,
+    /// The methods that the rule is for.
+    pub methods: Vec<String>,
+    /// Whether anyone may.
+    pub public: bool,
+    /// Whether refusals are only reported.
+    pub reports_only: bool,
     /// All of these are needed.
-    scopes: Vec<String>,
+    pub scopes: Vec<String>,
     /// One of these is needed, if there are any.
-    roles: Vec<String>,
+    pub roles: Vec<String>,
     /// One for each column.
-    may: Vec<Cell>,
+    pub may: Vec<Cell>,
 }
 
 /// Who may, of those that a method of authentication knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Cell {
+pub enum Cell {
     /// Nobody: the route does not accept the method.
     NotAccepted,
     /// So many of all keys or users.
-    Listed { may: usize, of: usize },
+    Listed {
+        /// Those who may.
+        may: usize,
+        /// All of them.
+        of: usize,
+    },
     /// Whoever the claims of a token say.
     Claims,
 }
 
 /// Something that somebody should look at.
 #[derive(Debug, Serialize)]
-struct Remark {
-    route: String,
+pub struct Remark {
+    /// The route's name.
+    pub route: String,
     /// `public`, `reports_only`, `nobody`, `redundant` or `shadowed`.
-    flag: &'static str,
-    detail: String,
+    pub flag: &'static str,
+    /// Why, for people.
+    pub detail: String,
 }
 
 impl Matrix {
     /// Who may do what with `gateway`.
-    pub(super) fn of(gateway: &Gateway) -> Self {
+    pub fn of(gateway: &Gateway) -> Self {
         let mut flags = Vec::new();
         let mut rows = Vec::new();
         for route in gateway.routes.iter() {
@@ -119,7 +131,7 @@ impl Row {
     }
 
     /// What a caller needs, in words; nothing when any caller may.
-    fn needs(&self) -> String {
+    pub fn needs(&self) -> String {
         match (self.scopes.is_empty(), self.roles.is_empty()) {
             (true, true) => String::new(),
             (false, true) => self.scopes.join(" and "),

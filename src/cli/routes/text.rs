@@ -1,13 +1,13 @@
 //! A matrix for a terminal of 100 columns: a table where it fits, and a block for each route where it does not.
 
-use super::{Cell, Matrix, Remark, Row};
 use crate::cli::table::wrap;
+use crate::gateway::matrix::{Cell, Matrix, Remark, Row};
 
 /// How wide the text is.
 const WIDTH: usize = 100;
 
 /// The matrix as text.
-pub(in crate::cli::routes) fn render(matrix: &Matrix) -> String {
+pub(super) fn render(matrix: &Matrix) -> String {
     let Matrix { auth, rows, flags } = matrix;
     let lines = table(auth, rows);
     let fits = lines.iter().all(|line| line.chars().count() <= WIDTH);
