@@ -28,7 +28,7 @@ pub struct Document {
     pub version: Located<u32>,
     /// Where clients connect to.
     pub listen: Located<Vec<Located<ListenEntry>>>,
-    /// Where operators connect to: metrics, health, revocations. On 127.0.0.1:9180 unless said otherwise.
+    /// Where operators connect to: metrics, health, revocations, the status page. On 127.0.0.1:9180 unless said otherwise.
     #[serde(default)]
     pub admin: Option<Located<AdminEntry>>,
     /// Certificates and how they are used.
@@ -98,8 +98,8 @@ pub struct AdminEntry {
     /// Address and port. Keep it off the networks that clients come from.
     #[schemars(with = "String")]
     pub address: Located<Address>,
-    /// What a request must carry as `Authorization: Bearer` to read or write revocations. Without it, that is possible
-    /// on a loopback address only.
+    /// What a request must carry as `Authorization: Bearer` to read or write revocations, and what operators sign in to
+    /// the status page with. Without it, both are possible on a loopback address only, and the page is read-only.
     #[serde(default)]
     pub token: Option<Located<SecretReference>>,
 }

@@ -56,7 +56,7 @@ impl ListenerKind {
 pub struct Admin {
     /// Address and port.
     pub address: SocketAddr,
-    /// What a request must carry to read or write revocations.
+    /// What a request must carry to read or write revocations, and what operators sign in to the status page with.
     pub token: Option<Secret>,
 }
 

@@ -2,6 +2,7 @@
 //! others are independent of its code, so that a mistake in it cannot hide behind the same mistake here.
 
 pub mod background;
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod credentials;

@@ -2,6 +2,7 @@
 //! signed in.
 
 mod attacks;
+mod browser;
 mod documents;
 mod sessions;
 

@@ -48,7 +48,7 @@ function notice(text) {
 function show(mode) {
   const inside = mode === "signed_in" || mode === "read_only";
   find("sign-in").hidden = mode !== "signed_out";
-  find("content").hidden = !inside;
+  if (!inside) find("content").hidden = true;
   find("revoking").hidden = mode !== "signed_in";
   find("sign-out").hidden = mode !== "signed_in";
   find("who").textContent = mode === "read_only" ? "read-only: there is no admin token" : "";
@@ -90,6 +90,7 @@ async function look() {
     showHealth(now);
     showRefusals(now.refusals);
     showRoutes(rates);
+    find("content").hidden = false;
     document.body.dataset.looked = now.time;
   } catch (error) {
     if (error.status === 401) return enter();
@@ -273,7 +274,7 @@ function showRefusals(refusals) {
     row.dataset.number = refusal.number;
     return row;
   });
-  find("refusals").hidden = rows.length === 0;
+  find("refusals").parentElement.hidden = rows.length === 0;
   find("no-refusals").hidden = rows.length > 0;
   find("refusals").tBodies[0].replaceChildren(...rows);
 }
@@ -337,7 +338,7 @@ async function listRevocations(cursor = "") {
       cell("", "number", repeat === null ? null : button("Lift", () => change("DELETE", `status/revocations?${target}`, undefined, `${entry.kind} ${entry.id} is lifted.`))));
     body.append(row);
   }
-  find("revocations").hidden = body.rows.length === 0;
+  find("revocations").parentElement.hidden = body.rows.length === 0;
   find("no-revocations").hidden = body.rows.length > 0;
   find("more-revocations").hidden = !page.next;
   find("more-revocations").onclick = () => listRevocations(page.next).catch((error) => outcome(error.message, true));

@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::{Client, Connection, Failure, Http2, Response};
 use crate::harness::deadline::DEADLINE;
@@ -123,6 +124,11 @@ impl<'a> Call<'a> {
 
     /// Sends the request and reads the answer, or says why there is none.
     pub async fn outcome(self) -> Result<Response, Failure> {
+        self.outcome_within(DEADLINE).await
+    }
+
+    /// The same for parties that may take longer than that.
+    pub async fn outcome_within(self, limit: Duration) -> Result<Response, Failure> {
         let Self { request, over } = self;
         let exchange = async {
             match over {
@@ -132,7 +138,7 @@ impl<'a> Call<'a> {
                 Over::Http2(connection) => connection.exchange(&request).await,
             }
         };
-        tokio::time::timeout(DEADLINE, exchange).await.unwrap_or(Err(Failure::TimedOut))
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Failure::TimedOut))
     }
 }
 
