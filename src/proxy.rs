@@ -146,6 +146,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let metrics =
         Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown"))?;
     let (hashing, worker) = HashingPool::new();
+    let read_at = clock.unix_millis();
     let configuration = load(&options.path, &clock, &metrics, &hashing)?;
     descriptors::allow_many(configuration.gateway.limits.connections);
     let tls = configuration.tls.as_ref().map(TlsState::new).transpose()?;
@@ -173,7 +174,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     });
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone(), audit.clone())?;
-    let reloader = Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup };
+    let reloader =
+        Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup, read_at };
     let failed = Arc::default();
     let ending = Ending {
         shared: shared.clone(),

@@ -26,6 +26,8 @@ pub(super) struct Reloader {
     pub(super) hashing: HashingPool,
     pub(super) keeper: KeyKeeper,
     pub(super) hangup: Signal,
+    /// When the reading of the policy that is in place began, in milliseconds since the Unix epoch.
+    pub(super) read_at: u64,
 }
 
 /// A policy that is refused.
@@ -62,8 +64,8 @@ impl Reloader {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut files = self.shared.configuration.load().files.iter().cloned().collect::<Vec<_>>();
-        let mut loaded = Stamps::of(&files);
-        let mut seen = loaded.clone();
+        let mut loaded = Stamps::of(&files).of_what_was_read_at(self.read_at, None);
+        let mut seen = Stamps::of(&files);
         let mut refused: Option<(String, Instant)> = None;
         loop {
             let forced = tokio::select! {
@@ -83,10 +85,12 @@ impl Reloader {
                 continue;
             };
             let known = refused.take().filter(|_| by == Prompt::Retry).map(|(refusal, _)| refusal);
+            let began = self.shared.clock.unix_millis();
             let outcome = self.reload(by, known.as_deref()).await;
             files = outcome.files;
-            loaded = Stamps::of(&files);
-            seen = loaded.clone();
+            seen = Stamps::of(&files);
+            // A reload takes its time, and a file that changes meanwhile has to be read again.
+            loaded = seen.clone().of_what_was_read_at(began, Some(&now));
             refused = outcome.refusal.map(|refusal| (refusal, Instant::now()));
         }
     }
@@ -191,9 +195,30 @@ impl Stamps {
     fn of(files: &[PathBuf]) -> Self {
         Self(files.iter().map(|path| (path.clone(), Stamp::of(path))).collect())
     }
+
+    /// What the files looked like when they were read, which began at the time `began` in milliseconds: as `before`, or,
+    /// for files that were not looked at before, as now. If such a file has changed since, nobody knows.
+    fn of_what_was_read_at(self, began: u64, before: Option<&Self>) -> Self {
+        let known = |path: &PathBuf| before.and_then(|before| before.0.get(path)).copied();
+        let unless_changed = |now: Option<Stamp>| now.map(|now| now.unless_changed_since(began));
+        let stamps = self.0.into_iter().map(|(path, now)| {
+            let stamp = known(&path).unwrap_or_else(|| unless_changed(now));
+            (path, stamp)
+        });
+        Self(stamps.collect())
+    }
 }
 
 impl Stamp {
+    /// Of no file.
+    const UNKNOWN: Self = Self { device: 0, inode: 0, size: 0, modified: (0, 0), changed: (0, 0) };
+
+    fn unless_changed_since(self, began: u64) -> Self {
+        let (seconds, nanoseconds) = self.changed;
+        let changed = seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
+        if i64::try_from(began).is_ok_and(|began| changed > began) { Self::UNKNOWN } else { self }
+    }
+
     /// Follows symbolic links: a mounted folder is replaced by pointing a link elsewhere.
     fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;

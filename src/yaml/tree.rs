@@ -153,7 +153,9 @@ impl Tree {
             | Node::Sequence(_)
             | Node::Mapping(_) => value.last_byte() as usize,
         };
-        self.end as usize + 1..end
+        let start = self.end as usize + 1;
+        let space = text.get(start..end).map_or(0, |text| text.len() - text.trim_start_matches(' ').len());
+        start + space..end
     }
 
     /// Collects the stretches that may hold a secret: values of keys named like one, and passwords in URLs.

@@ -8,6 +8,7 @@ use crate::harness::client::{Client, Load, Request, Response};
 use crate::harness::credentials::{ApiKey, basic, htpasswd_argon2id, keys_yaml};
 use crate::harness::deadline::{eventually, within};
 use crate::harness::gateway::{Gateway, LogLine, RELOAD_REFUSED, RELOADED, Reload};
+use crate::harness::issuer::{Issuer, Serving};
 use crate::harness::problem::assert_problem;
 use crate::harness::process::{Signal, portcullis};
 use crate::harness::tls::Authority;
@@ -300,4 +301,61 @@ async fn signals_in_a_row_are_harmless() {
     gateway.https().wait_for("/news", 200).await;
     load.wait_for_more(20).await;
     load.stop().await.assert_all(200);
+}
+
+/// A reload may wait for the keys of an issuer. What changes meanwhile is read after it.
+#[tokio::test]
+async fn a_file_that_changes_during_a_reload_is_read_again() {
+    let upstream = Upstream::start();
+    let issuer = Issuer::start();
+    let slow = r#"
+        auth: { users: { jwt: { issuer: "{issuer}", audience: a } } }
+        upstreams: { app: "{upstream}" }
+        routes:
+          - { name: app, match: { path: /app }, auth: users, upstream: app }
+    "#;
+    let with_news = format!(
+        "{slow}\n          - {{ name: news, match: {{ path: /news }}, auth: public, upstream: app }}\n"
+    );
+    issuer.serve_keys(&Serving::Slowly(Duration::from_secs(1)));
+    let gateway =
+        Gateway::builder(OPEN).with("upstream", upstream.url()).with("issuer", issuer.url()).start().await;
+    gateway.write_yaml(slow);
+    gateway.signal(Signal::Hangup);
+    eventually("a reload that waits for keys", || (issuer.key_fetches() > 0).then_some(())).await;
+    gateway.write_yaml(&with_news);
+    waits_for_status(&gateway.https(), "/news", 200).await;
+}
+
+/// The same for a file that the running policy did not name: it is not looked at before the reload is over.
+#[tokio::test]
+async fn a_new_file_that_changes_during_a_reload_is_read_again() {
+    let upstream = Upstream::start();
+    let issuer = Issuer::start();
+    let key = ApiKey::of("acme");
+    issuer.serve_keys(&Serving::Slowly(Duration::from_secs(1)));
+    let gateway = Gateway::builder(OPEN)
+        .with("upstream", upstream.url())
+        .with("issuer", issuer.url())
+        .file("keys.yaml", "keys: []\n")
+        .start()
+        .await;
+    gateway.write_yaml(
+        r#"
+        auth:
+          users: { jwt: { issuer: "{issuer}", audience: a } }
+          partners: { api_key: { keys: keys.yaml } }
+        upstreams: { app: "{upstream}" }
+        routes: [{ name: app, match: { path: /app }, auth: [users, partners], upstream: app }]
+        "#,
+    );
+    gateway.signal(Signal::Hangup);
+    eventually("a reload that waits for keys", || (issuer.key_fetches() > 0).then_some(())).await;
+    gateway.write("keys.yaml", &keys_yaml(&[&key]));
+    within("the new key to be good", async {
+        while gateway.https().get("/app").headers(&[key.header()]).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

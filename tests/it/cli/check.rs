@@ -100,7 +100,7 @@ error: there is no `partnes` in `auth`
 error: unknown key `mod`
   --> gateway.yaml:16:65
    |
-16 |   - { name: watched, match: { path: /watched }, auth: partners, mod: report, upstream: many }
+16 |   - { name: watched, match: { path: /watched }, auth: partners, mod: ******, upstream: many }
    |                                                                 ^^^
    |
    = help: did you mean `mode`?
@@ -116,7 +116,7 @@ error: methods are case-sensitive: `get` would match nothing
 error: unknown key `ownr`
  --> keys.yaml:3:5
   |
-3 |     ownr: acme
+3 |     ownr: ****
   |     ^^^^
   |
   = help: did you mean `owner`?
