@@ -28,7 +28,7 @@ pub(crate) struct Point {
 impl Point {
     /// Starts it, and connects to it.
     pub(crate) async fn start(setup: Setup) -> Self {
-        let Setup { mut files, threads, connections, at_once, load, revoked, once } = setup;
+        let Setup { mut files, threads, connections, at_once, load, revoked, first, once } = setup;
         let redis = revoked.map(|entries| {
             let redis = Redis::start();
             redis.revoke(0..entries, 86_400);
@@ -52,7 +52,12 @@ impl Point {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let ready_after = begin.elapsed();
-        let streams = loader.open(connections).await;
+        let mut streams = loader.open(connections).await;
+        let mut sent = 0;
+        while sent < first {
+            let (idle, requests) = loader.drive(streams, at_once, WARM_UP).await;
+            (streams, sent) = (idle, sent + requests);
+        }
         Self { gateway, loader, streams, at_once, once, ready_after, _material: material, _redis: redis }
     }
 
