@@ -9,6 +9,7 @@ pub mod listeners;
 pub mod logs;
 mod overlap;
 pub mod tls;
+pub mod tracing;
 pub mod trials;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use document::{Document, TestEntry};
 use listeners::{Admin, Listener};
 use logs::Logs;
 use tls::Tls;
+use tracing::Tracing;
 
 /// Keys that stand in the contract and are built by a later version.
 pub const RESERVED: [&str; 7] =
@@ -50,6 +52,8 @@ pub struct Configuration {
     pub tls: Option<Tls>,
     /// Where the access log and the audit log go.
     pub logs: Logs,
+    /// How requests are traced; fixed while the process lives, and nothing where they are not.
+    pub tracing: Option<Tracing>,
     /// The revocation list, which lives as long as the process.
     pub list: List,
     /// Where the file says that the list is; only a restart can move it.
@@ -104,7 +108,7 @@ impl Configuration {
         let fingerprint = loading.fingerprint(path);
         match compiled {
             Some(compiled) if !loading.problems.has_errors() => {
-                let compile::Compiled { gateway, listeners, admin, tls, logs, list, backing, tests } =
+                let compile::Compiled { gateway, listeners, admin, tls, logs, tracing, list, backing, tests } =
                     compiled;
                 let gateway = Arc::new(gateway);
                 let warnings = loading.problems;
@@ -114,6 +118,7 @@ impl Configuration {
                     admin,
                     tls,
                     logs,
+                    tracing,
                     list,
                     backing,
                     files,

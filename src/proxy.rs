@@ -34,6 +34,7 @@ mod shared;
 mod signals;
 mod size;
 mod sources;
+mod spans;
 mod succession;
 mod supervisor;
 mod tls;
@@ -78,6 +79,7 @@ use reload::Reloader;
 use shared::Shared;
 use signals::{Ending, Signals};
 use sources::Sources;
+use spans::Exporter;
 pub use succession::SuccessionError;
 use succession::{Estate, Gate, Successor};
 pub use tls::TlsError;
@@ -156,6 +158,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let (bound, admin, estate) = sockets(&configuration, successor.as_mut())?;
     let writers = journals.start().map_err(ServeError::Thread)?;
     let audit = journals.audit(&clock);
+    let exporter =
+        configuration.tracing.as_ref().map(|tracing| Exporter::start(tracing, &metrics)).transpose()?;
     let shared = Arc::new(Shared {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
@@ -171,6 +175,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         journals,
         refusals: Refusals::default(),
         policies: AtomicU64::new(0),
+        tracer: exporter.as_ref().map(Exporter::tracer),
     });
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone(), audit.clone())?;
@@ -189,6 +194,9 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let policy = &shared.configuration.load().fingerprint;
     audit.record(&Event::PolicyLoaded { policy, by: Prompt::Start });
     run(shared.clone(), bound, admin, Upkeep { reloader, reopen }, ending, options.threads);
+    if let Some(exporter) = exporter {
+        exporter.end();
+    }
     audit.record(&Event::Stopped);
     shared.journals.end(&writers);
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,4 +1,4 @@
-//! What Portcullis says about itself: metrics, the access log, the audit log, and the log of the process.
+//! What Portcullis says about itself: metrics, the access log, the audit log, traces, and the log of the process.
 //!
 //! This is vocabulary: it knows names and numbers, but neither routes nor credentials. The floors above resolve their
 //! series once, when a policy is compiled, and pass finished values down.
@@ -9,3 +9,4 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod refusals;
+pub mod trace;

@@ -12,6 +12,7 @@ use super::document::{Document, FailedAttemptsEntry, LimitsEntry, TestEntry};
 use super::listeners::{self, Admin, Listener};
 use super::logs::{self, Logs};
 use super::tls::{self, Tls};
+use super::tracing::{self, Tracing};
 use super::{Configuration, Purpose, Services, trials};
 use crate::authn::guessing::{Limiter, Memory};
 use crate::gateway::matcher::RouteTable;
@@ -28,6 +29,7 @@ pub(super) struct Compiled {
     pub(super) admin: Admin,
     pub(super) tls: Option<Tls>,
     pub(super) logs: Logs,
+    pub(super) tracing: Option<Tracing>,
     pub(super) list: List,
     pub(super) backing: Backing,
     pub(super) tests: Vec<Located<TestEntry>>,
@@ -54,6 +56,7 @@ pub(super) fn compile(
         identity,
         limits,
         log,
+        tracing,
         upstreams,
         routes,
         tests,
@@ -66,6 +69,7 @@ pub(super) fn compile(
     let listeners = listeners::compile(document, loading);
     let admin = listeners::compile_admin(admin.as_ref(), loading);
     let logs = logs::compile(log, purpose, loading);
+    let tracing = tracing.as_ref().and_then(|tracing| tracing::compile(tracing, loading));
     let before = previous.map(|previous| &*previous.gateway);
     let tls = tls
         .as_ref()
@@ -101,7 +105,7 @@ pub(super) fn compile(
         None => None,
         Some(tls) => Some(tls?),
     };
-    Some(Compiled { gateway, listeners, admin, tls, logs, list, backing, tests: tests.clone() })
+    Some(Compiled { gateway, listeners, admin, tls, logs, tracing, list, backing, tests: tests.clone() })
 }
 
 fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {

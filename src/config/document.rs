@@ -2,6 +2,7 @@
 
 mod logs;
 mod references;
+mod tracing;
 mod trials;
 
 use std::num::NonZeroU32;
@@ -18,6 +19,7 @@ use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
 pub use logs::{DestinationEntry, LogEntry};
 pub use references::{AuthReference, NameList, UpstreamEntry};
+pub use tracing::TracingEntry;
 pub use trials::{ClaimsEntry, Expectation, KeyChoice, Peer, TestEntry, TestFile};
 
 /// The whole file.
@@ -56,6 +58,9 @@ pub struct Document {
     /// Where the access log and the audit log go.
     #[serde(default)]
     pub log: LogEntry,
+    /// Spans of requests for an OpenTelemetry collector; none by default.
+    #[serde(default)]
+    pub tracing: Option<Located<TracingEntry>>,
     /// Where requests go.
     pub upstreams: Entries<Located<UpstreamEntry>>,
     /// What is matched, who may, and where it goes.

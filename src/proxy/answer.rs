@@ -27,11 +27,13 @@ struct ProblemDocument<'a> {
     status: u16,
     code: &'a str,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
 }
 
 impl Answer {
-    /// The answer for `refusal`.
-    pub(super) fn new(refusal: &Refusal, request_id: &RequestId) -> Self {
+    /// The answer for `refusal`, and what to look for it under.
+    pub(super) fn new(refusal: &Refusal, request_id: &RequestId, trace_id: Option<&str>) -> Self {
         let status = refusal.status();
         let code = refusal.code();
         let kind = format!("urn:portcullis:problem:{code}");
@@ -41,6 +43,7 @@ impl Answer {
             status: status.as_u16(),
             code,
             request_id: request_id.as_str(),
+            trace_id,
         };
         // Strings and a number always serialize.
         let body = serde_json::to_vec(&document).unwrap_or_default();

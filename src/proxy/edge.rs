@@ -65,7 +65,7 @@ impl ProxyHttp for Edge {
             }
             Err(refused) => {
                 self.part(session);
-                let answer = Answer::new(&refused.refusal, &exchange.request_id);
+                let answer = Answer::new(&refused.refusal, &exchange.request_id, exchange.trace_id());
                 exchange.verdict = Verdict::Refused(refused);
                 answer.write(session).await?;
                 Ok(true)
@@ -95,6 +95,7 @@ impl ProxyHttp for Edge {
                 for _ in 0..targets.len() {
                     let Some(target) = targets.next() else { break };
                     if let Some(address) = super::resolve::pick(target) {
+                        exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
                         return Ok(peer::for_target(target, address, upstream.timeouts, need, reuse));
                     }
                 }
@@ -158,6 +159,7 @@ impl ProxyHttp for Edge {
             identity_headers: &gateway.identity_headers,
             trusted_proxies: &gateway.trusted_proxies,
             request_id: &exchange.request_id,
+            trace: exchange.trace.as_ref(),
         };
         preparation.apply(request)
     }
@@ -279,6 +281,7 @@ impl Edge {
         exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
         let sent = request.headers.get(REQUEST_ID).filter(|_| is_trusted(peer, &gateway.trusted_proxies));
         exchange.request_id = sent.and_then(RequestId::accept).unwrap_or_else(RequestId::fresh);
+        exchange.trace = self.shared.tracer.as_ref().and_then(|tracer| tracer.begin(&request.headers));
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));
@@ -309,6 +312,7 @@ impl Edge {
         reading::check(&request, facts, self.shared.tls.as_ref(), &gateway.limits)
             .map_err(Refused::without_route)?;
         let before = Instant::now();
+        exchange.decision_began = Some(before);
         let verdict = gateway.admit(&request, self.shared.clock.unix_seconds()).await;
         exchange.decided_in = Some(before.elapsed());
         verdict
@@ -321,7 +325,7 @@ impl Edge {
                 Answer::redirect(location, &exchange.request_id).write(session).await?;
             }
             Err(refusal) => {
-                let answer = Answer::new(&refusal, &exchange.request_id);
+                let answer = Answer::new(&refusal, &exchange.request_id, exchange.trace_id());
                 exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
                 answer.write(session).await?;
             }

@@ -8,6 +8,7 @@ use super::request_id::RequestId;
 use crate::config::Configuration;
 use crate::gateway::admission::Admission;
 use crate::gateway::refusal::Refused;
+use crate::telemetry::trace::Context;
 
 /// What is known about a request while it is being answered.
 pub(super) struct Exchange {
@@ -18,6 +19,8 @@ pub(super) struct Exchange {
     /// The same on the wall, in milliseconds since the Unix epoch.
     pub(super) began_at: u64,
     pub(super) request_id: RequestId,
+    /// Its place in a trace; nothing while tracing is off.
+    pub(super) trace: Option<Context>,
     /// The client's address, where trusted proxies are taken into account.
     pub(super) client: Option<IpAddr>,
     /// Host and path for the log; empty when they could not be read.
@@ -27,12 +30,16 @@ pub(super) struct Exchange {
     /// The code of the refusal, when a request that was admitted turned out to be none that may go on: its body is too
     /// large, or is not well formed.
     pub(super) overturned: Option<&'static str>,
+    /// When the decision began.
+    pub(super) decision_began: Option<Instant>,
     /// How long the decision took.
     pub(super) decided_in: Option<std::time::Duration>,
     /// When an upstream was chosen.
     pub(super) upstream_chosen: Option<Instant>,
     /// From then to the head of its answer.
     pub(super) upstream_took: Option<std::time::Duration>,
+    /// The host of the target that was tried last, for its span.
+    pub(super) upstream_host: Option<String>,
     /// How many targets have been tried.
     pub(super) targets_tried: usize,
     /// A connection that was kept for reuse had been closed by the upstream.
@@ -63,19 +70,27 @@ impl Exchange {
             began: now,
             began_at,
             request_id: RequestId::default(),
+            trace: None,
             client: None,
             host: String::new(),
             path: String::new(),
             verdict: Verdict::Open,
             overturned: None,
+            decision_began: None,
             decided_in: None,
             upstream_chosen: None,
             upstream_took: None,
+            upstream_host: None,
             targets_tried: 0,
             upstream_closed: false,
             received: 0,
             checked: now,
         }
+    }
+
+    /// The trace's identifier, where somebody can find something under it.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.trace.as_ref().and_then(Context::shown)
     }
 
     /// The admission, once there is one.

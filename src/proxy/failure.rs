@@ -37,7 +37,7 @@ pub(super) async fn answer(
         !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
     });
     if !answered {
-        let answer = Answer::new(&refusal, &exchange.request_id);
+        let answer = Answer::new(&refusal, &exchange.request_id, exchange.trace_id());
         if matches!(exchange.verdict, Verdict::Open) {
             exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
         }

@@ -8,10 +8,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use url::Url;
 
 use crate::authn::jwt::Endpoint;
 
@@ -117,6 +118,20 @@ impl Fetch {
             .build()
             .map_err(SetupError::Client)?;
         Ok(Self { client, deadline })
+    }
+
+    /// Sends a document in JSON.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<(), FetchError> {
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status if status.is_redirection() => Err(FetchError::Redirected(status)),
+            status => Err(FetchError::Status(status)),
+        }
     }
 
     fn failed(&self, error: &reqwest::Error) -> FetchError {

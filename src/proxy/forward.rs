@@ -19,6 +19,7 @@ use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
 use crate::request::{Connection, Transport, list, normal_header_name};
+use crate::telemetry::trace::{Context, TRACEPARENT, TRACESTATE};
 
 /// Everything that a request is prepared with.
 pub(super) struct Preparation<'a> {
@@ -27,6 +28,8 @@ pub(super) struct Preparation<'a> {
     pub(super) identity_headers: &'a IdentityHeaders,
     pub(super) trusted_proxies: &'a [IpNet],
     pub(super) request_id: &'a RequestId,
+    /// The request's place in a trace; nothing while tracing is off, and the caller's fields pass as they are.
+    pub(super) trace: Option<&'a Context>,
 }
 
 /// Prefixes of names that only the gateway may set, in their normal form.
@@ -96,6 +99,7 @@ impl Preparation<'_> {
         self.write_forwarding(parts, before)?;
         self.write_identity(&mut parts.headers);
         parts.headers.insert(REQUEST_ID, self.request_id.value().clone());
+        self.write_trace(&mut parts.headers);
         Ok(())
     }
 
@@ -165,6 +169,19 @@ impl Preparation<'_> {
         }
         headers.extend(others);
         Ok(())
+    }
+
+    /// Tells the upstream that the gateway's own span calls it. What a caller says in `tracestate` goes with a trace that is
+    /// theirs only (W3C Trace Context §4.3).
+    fn write_trace(&self, headers: &mut HeaderMap) {
+        let Some(trace) = self.trace else { return };
+        headers.remove(TRACEPARENT);
+        if let Some(field) = trace.traceparent() {
+            headers.insert(TRACEPARENT, field);
+        }
+        if trace.parent.is_none() {
+            headers.remove(TRACESTATE);
+        }
     }
 
     fn write_identity(&self, headers: &mut HeaderMap) {

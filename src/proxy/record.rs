@@ -6,6 +6,7 @@ use pingora::proxy::Session;
 
 use super::exchange::{Exchange, Verdict};
 use super::shared::Shared;
+use super::spans;
 use crate::authn::{Identity, Reason};
 use crate::clock::Timestamp;
 use crate::gateway::guard::{self, Guard};
@@ -43,6 +44,7 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
     let entry = Entry {
         time: Timestamp(exchange.began_at),
         request_id: exchange.request_id.as_str(),
+        trace_id: exchange.trace_id(),
         client: exchange.client,
         protocol: if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
         method,
@@ -63,6 +65,20 @@ pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>,
         reason: outcome.reason,
     };
     write(shared, &entry);
+    if exchange.trace.is_some() {
+        let Entry { auth, auth_method, outcome, reason, .. } = entry;
+        spans::record(shared, session, exchange, &Told { status, route, outcome, reason, auth, auth_method });
+    }
+}
+
+/// What spans say of a request beside the log.
+pub(super) struct Told<'a> {
+    pub(super) status: u16,
+    pub(super) route: Option<&'a Route>,
+    pub(super) outcome: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) auth: Option<&'a str>,
+    pub(super) auth_method: Option<&'a str>,
 }
 
 /// Records a request that was refused before the library saw it.

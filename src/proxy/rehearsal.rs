@@ -257,6 +257,7 @@ impl Rehearsal {
             identity_headers: &gateway.identity_headers,
             trusted_proxies: &gateway.trusted_proxies,
             request_id: &kept.unwrap_or_else(RequestId::fresh),
+            trace: None,
         };
         preparation.apply(&mut head).map_err(|_| Refusal::UpstreamFailed)?;
         if !facts.asks_for_upgrade() {
@@ -346,7 +347,7 @@ impl Account {
 
     fn of_refused(refused: Refused) -> Self {
         let refusal = refused.refusal.clone();
-        let fields = Answer::new(&refusal, &RequestId::fresh()).into_fields();
+        let fields = Answer::new(&refusal, &RequestId::fresh(), None).into_fields();
         let fields = fields.into_iter().filter(|(name, _)| *name != REQUEST_ID).collect();
         Self::new(record::logged(&Verdict::Refused(refused)), Ending::Refused(refusal, fields))
     }

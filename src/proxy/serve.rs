@@ -149,7 +149,7 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
 /// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
 async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
     let request_id = RequestId::fresh();
-    let answer = Answer::new(refusal, &request_id).to_http1(downstream.asks_for_head());
+    let answer = Answer::new(refusal, &request_id, None).to_http1(downstream.asks_for_head());
     let client = downstream.facts().connection.peer;
     let began_at = shared.clock.unix_millis();
     record::refused_early(

@@ -16,6 +16,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, RouteSeries};
 use crate::telemetry::refusals::Refusals;
+use crate::telemetry::trace::Tracer;
 
 /// The state of the process.
 pub(super) struct Shared {
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) refusals: Refusals,
     /// How many policies were accepted since the process began, to tell one from the next.
     pub(super) policies: AtomicU64,
+    /// What traces requests; nothing while they are not traced.
+    pub(super) tracer: Option<Tracer>,
     pub(super) drain: Drain,
     /// Whether it is this process that accepts connections.
     pub(super) gate: Gate,

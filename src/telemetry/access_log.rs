@@ -15,6 +15,8 @@ pub struct Entry<'a> {
     pub time: Timestamp,
     /// The identifier that the upstream and the client saw in `X-Request-Id`.
     pub request_id: &'a str,
+    /// The trace that it belongs to, where somebody can find something under it.
+    pub trace_id: Option<&'a str>,
     /// The address of the client: the peer, or what a trusted proxy said.
     pub client: Option<IpAddr>,
     /// `HTTP/1.1` or `HTTP/2`.

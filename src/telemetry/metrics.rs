@@ -66,6 +66,8 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
     /// Audit-log lines that were lost.
     pub audit_log_dropped: IntCounter,
+    /// Spans of sampled requests that did not reach the collector.
+    pub spans_dropped: IntCounter,
     /// Clients, user names and pairs of them with failed attempts that still count.
     pub failed_attempts_tracked: IntGauge,
     failed_attempts_limited: IntGaugeVec,
@@ -205,6 +207,7 @@ impl Metrics {
             connections: make.int_gauge("connections", "Open connections on the listeners.")?,
             access_log_dropped: make
                 .counter("access_log_dropped_total", "Access-log lines that were lost.")?,
+            spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.")?,
             audit_log_dropped: make.counter("audit_log_dropped_total", "Audit-log lines that were lost.")?,
             failed_attempts_tracked: make.int_gauge(
                 "failed_attempts_tracked",

@@ -80,6 +80,7 @@ mod shutdown;
 mod status;
 mod streaming;
 mod tls;
+mod tracing;
 mod upstreams;
 mod watching;
 mod websocket;

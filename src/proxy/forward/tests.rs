@@ -76,6 +76,7 @@ fn forwarded(peer: &str, certificate: bool, target: &str, fields: &[(&str, &str)
         identity_headers: &gateway.identity_headers,
         trusted_proxies: &gateway.trusted_proxies,
         request_id: &RequestId::accept(&HeaderValue::from_static("id")).unwrap(),
+        trace: None,
     };
     preparation.apply(&mut request).unwrap();
     let mut lines: Vec<String> = request

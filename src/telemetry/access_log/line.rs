@@ -16,6 +16,7 @@ impl Entry<'_> {
         fields.out.push(b'"');
         fields.given("event", event);
         fields.text("request_id", self.request_id);
+        fields.given("trace_id", self.trace_id);
         if let Some(client) = self.client {
             fields.text("client", &address::text(client));
         }
@@ -124,6 +125,7 @@ mod tests {
                 let entry = Entry {
                     time: Timestamp(0),
                     request_id: text,
+                    trace_id: Some(text),
                     client: Some(client),
                     protocol: text,
                     method: text,
@@ -147,7 +149,7 @@ mod tests {
                 assert_eq!(line.matches('\n').count(), 1, "{line}");
                 let millis = Duration::from_micros(number).as_secs_f64() * 1000.0;
                 let mut expect = json!({
-                    "time": "1970-01-01T00:00:00.000Z", "request_id": text, "client": client, "protocol": text,
+                    "time": "1970-01-01T00:00:00.000Z", "request_id": text, "trace_id": text, "client": client, "protocol": text,
                     "method": text, "route": text, "status": 404, "duration_ms": millis, "upstream": text,
                     "upstream_ms": 1234.567, "received_bytes": number, "sent_bytes": u64::MAX, "auth": text,
                     "auth_method": text, "subject": text, "key_id": text, "outcome": text, "reason": text,

@@ -8,13 +8,24 @@ use super::client::Response;
 /// no others, and nothing about versions, upstreams or files anywhere.
 #[track_caller]
 pub fn assert_problem(response: &Response, status: u16, code: &str) {
+    assert_members(response, status, code, &["code", "request_id", "status", "title", "type"]);
+}
+
+/// The same for a request that is traced, whose answer has the trace's identifier as well.
+#[track_caller]
+pub fn assert_traced_problem(response: &Response, status: u16, code: &str) {
+    assert_members(response, status, code, &["code", "request_id", "status", "title", "trace_id", "type"]);
+}
+
+#[track_caller]
+fn assert_members(response: &Response, status: u16, code: &str, expected: &[&str]) {
     assert_eq!(response.status, status, "{response:?}");
     assert_eq!(response.header("Content-Type"), Some("application/problem+json"), "{response:?}");
     let document = response.json();
     let members: BTreeMap<String, serde_json::Value> =
         serde_json::from_value(document.clone()).expect("a JSON object");
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    assert_eq!(names, ["code", "request_id", "status", "title", "type"], "{response:?}");
+    assert_eq!(names, expected, "{response:?}");
     assert_eq!(document["code"], code, "{response:?}");
     assert_eq!(document["status"], status, "{response:?}");
     for member in ["title", "type", "request_id"] {

@@ -9,7 +9,7 @@ use crate::harness::scale::scaled;
 use super::stand::Stand;
 
 /// Every series, its type and its labels. Dashboards and alerts are made of these names.
-const CONTRACT: [(&str, &str, &[&str]); 30] = [
+const CONTRACT: [(&str, &str, &[&str]); 31] = [
     ("access_log_dropped_total", "counter", &[]),
     ("audit_log_dropped_total", "counter", &[]),
     ("api_key_expiry_timestamp_seconds", "gauge", &["auth"]),
@@ -33,6 +33,7 @@ const CONTRACT: [(&str, &str, &[&str]); 30] = [
     ("revocation_entries", "gauge", &["kind"]),
     ("revocation_propagation_seconds", "histogram", &[]),
     ("revocation_staleness_seconds", "gauge", &[]),
+    ("spans_dropped_total", "counter", &[]),
     ("tls_certificate_expiry_timestamp_seconds", "gauge", &["certificate"]),
     ("tls_handshakes_total", "counter", &["result", "version"]),
     ("upstream_failures_total", "counter", &["kind", "upstream"]),
