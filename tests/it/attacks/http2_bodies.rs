@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::harness::client::{Request, flag, kind};
+use crate::harness::deadline::eventually;
 use crate::harness::upstream::GrpcUpstream;
 
 fn post_fields<'a>(path: &'a str, others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -67,6 +68,8 @@ async fn trailers_say_nothing_to_http2_upstreams_either() {
         [("x-auth-subject", "root"), ("x_auth_scopes", "admin"), ("x-api-key", "x"), ("x-own", "1")];
     stream.send_trailers(&trailers).unwrap();
     assert_eq!(stream.response().await.unwrap().status, 200);
+    // The head of the answer comes before the upstream has read to the end.
+    eventually("the whole call", || upstream.calls().iter().all(|call| call.complete).then_some(())).await;
     let calls = upstream.calls();
     let [call] = &calls[..] else { panic!("{calls:#?}") };
     assert_eq!(call.body, b"hello");
