@@ -24,10 +24,13 @@ impl Source {
         Self { path, masked: RwLock::new(masked(text, secrets)) }
     }
 
-    /// From now on the byte range `secret` is not shown either, whatever is wrong near it.
-    pub fn hide(&self, secret: Range<usize>) {
+    /// From now on the byte ranges `secrets` are not shown either, whatever is wrong near them.
+    pub fn hide(&self, secrets: &[Range<usize>]) {
+        if secrets.is_empty() {
+            return;
+        }
         let mut text = self.masked.write().unwrap_or_else(PoisonError::into_inner);
-        *text = masked(&text, &[secret]);
+        *text = masked(&text, secrets);
     }
 
     /// The text, of which nothing but the lines and what may be shown are left.

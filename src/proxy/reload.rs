@@ -98,7 +98,7 @@ impl Reloader {
     /// Loads the policy and puts it in place. A refusal that is `known` is not logged again.
     async fn reload(&self, by: Prompt, known: Option<&str>) -> Outcome {
         let before = self.shared.configuration.load_full();
-        let configuration = match self.load(&before) {
+        let configuration = match self.load(before.clone()).await {
             Ok(configuration) => configuration,
             Err(rejected) => {
                 let problems: Vec<String> =
@@ -152,14 +152,24 @@ impl Reloader {
         Outcome { files, refusal: Some(refusal) }
     }
 
-    fn load(&self, before: &Configuration) -> Result<Configuration, Rejected> {
-        let services = Services {
-            clock: self.shared.clock.clone(),
-            environment: &|name| std::env::var(name).ok(),
-            metrics: self.shared.metrics.clone(),
-            hashing: self.hashing.clone(),
-        };
-        Configuration::load(&self.path, &services, Some(before))
+    /// Reads the policy on a thread of its own: it may be large, and what goes on beside requests, such as following the
+    /// revocation list, must not wait for it.
+    async fn load(&self, before: Arc<Configuration>) -> Result<Configuration, Rejected> {
+        let (shared, path, hashing) = (self.shared.clone(), self.path.clone(), self.hashing.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let services = Services {
+                clock: shared.clock.clone(),
+                environment: &|name| std::env::var(name).ok(),
+                metrics: shared.metrics.clone(),
+                hashing,
+            };
+            Configuration::load(&path, &services, Some(&before))
+        });
+        match reading.await {
+            Ok(loaded) => loaded,
+            // The process is ending.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

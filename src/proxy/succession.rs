@@ -52,6 +52,12 @@ pub enum SuccessionError {
     /// The process is the first of a container, which ends with it.
     #[error("the first process of a container cannot be replaced: replace the container")]
     First,
+    /// The new process keeps its list elsewhere.
+    #[error(
+        "what is revoked in the memory of the old process would be lost: the new one has its list in Redis; \
+         revoke it there, lift it here, and try again"
+    )]
+    Inheritance,
     /// It is ending, and says why in its own log.
     #[error("it has ended ({0}); why, it has logged")]
     Ended(std::process::ExitStatus),

@@ -96,9 +96,10 @@ impl Store {
         }
     }
 
-    /// Takes what another process gave away, and says whether all of it could be read. A list in Redis takes nothing.
+    /// Takes what another process gave away, and says whether all of it was taken. A list in Redis takes nothing: who was
+    /// revoked in memory would be revoked no more.
     pub fn inherit(&self, bequests: &[Bequest]) -> bool {
-        self.memory().is_none_or(|memory| memory.inherit(bequests))
+        self.memory().map_or(bequests.is_empty(), |memory| memory.inherit(bequests))
     }
 
     /// The list in memory, if that is where it is.

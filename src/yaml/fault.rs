@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::de::{Error, Expected, Unexpected};
 
+use super::reading::is_shown;
 use super::tree::Tree;
 use crate::problem::nearest;
 
@@ -104,7 +105,8 @@ impl<'t> Fault<'t> {
             Kind::MissingField(name) => format!("`{name}` is missing here"),
             Kind::NotSupportedYet(name) => format!("`{name}` is not supported yet"),
             Kind::Other(what) => what.clone(),
-            Kind::UnknownField { name, .. } => format!("unknown key `{name}`"),
+            Kind::UnknownField { name, .. } if is_shown(name) => format!("unknown key `{name}`"),
+            Kind::UnknownField { .. } => "unknown key, which is not shown".to_owned(),
             Kind::UnknownVariant { known, .. } => format!("this must be one of {}", article_list(known)),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use super::fault::{Fault, NodeId, key_hint};
 use super::located::{self, Located};
 use super::tree::{Node, Tree};
 use crate::problem::{Place, Problems, Source, nearest};
+use crate::secret::looks_like_a_credential;
 
 /// One reading of one document.
 pub(super) struct Reading<'t> {
@@ -22,6 +24,8 @@ pub(super) struct Reading<'t> {
     /// Nodes that are wrong, have been reported and are now passed over.
     skipped: RefCell<HashSet<NodeId>>,
     problems: RefCell<Problems>,
+    /// What is not quoted, beside what was known before the file was read.
+    hidden: RefCell<Vec<Range<usize>>>,
 }
 
 /// After this many problems a file is not worth reading further.
@@ -29,12 +33,20 @@ const MOST_PROBLEMS: usize = 200;
 
 impl<'t> Reading<'t> {
     pub(super) fn new(root: &'t Tree, source: Arc<Source>, options: &'t Options<'t>) -> Self {
-        Self { root, source, options, skipped: RefCell::default(), problems: RefCell::default() }
+        Self {
+            root,
+            source,
+            options,
+            skipped: RefCell::default(),
+            problems: RefCell::default(),
+            hidden: RefCell::default(),
+        }
     }
 
     /// Reads the whole document, adding what is wrong with it to `problems`.
     pub(super) fn document<T: DeserializeOwned>(self, problems: &mut Problems) -> Option<Located<T>> {
         let value = located::within(&self.source, || self.read_until_nothing_new());
+        self.source.hide(&self.hidden.into_inner());
         problems.append(self.problems.into_inner());
         let place = Place::new(self.source.clone(), self.root.start, self.root.start);
         value.map(|value| Located::new(value, place))
@@ -80,6 +92,14 @@ impl<'t> Reading<'t> {
     ) {
         self.skipped.borrow_mut().insert(NodeId::of(value));
         self.hide(key, value);
+        // With a space too few a value becomes a part of the key, or a key of its own.
+        let shown = is_shown(name) && !matches!(value.node, Node::Null);
+        if !shown {
+            self.hidden.borrow_mut().push(key.start as usize..key.end as usize);
+        }
+        if self.problems.borrow().len() >= MOST_PROBLEMS {
+            return;
+        }
         let mut problems = self.problems.borrow_mut();
         if self.options.reserved.contains(&name) {
             problems
@@ -87,13 +107,18 @@ impl<'t> Reading<'t> {
                 .hint("this key is reserved for a later version: remove it");
             return;
         }
-        problems.error(&self.place(key), format!("unknown key `{name}`")).hint(key_hint(name, known));
+        if shown {
+            problems.error(&self.place(key), format!("unknown key `{name}`")).hint(key_hint(name, known));
+        } else {
+            let hint = format!("a key is followed by a colon, a space and a value; {}", key_hint("", known));
+            problems.error(&self.place(key), "unknown key, which is not shown").hint(hint);
+        }
     }
 
     /// What stands under a key that means nothing may be anything: it is not quoted, whatever is wrong in its line.
     pub(super) fn hide(&self, key: &Tree, value: &Tree) {
         let range = key.up_to_the_end_of(value, &self.source.masked());
-        self.source.hide(range);
+        self.hidden.borrow_mut().push(range);
     }
 
     /// Tells a name that a later version will know from one that nobody will.
@@ -115,6 +140,12 @@ impl<'t> Reading<'t> {
     pub(super) fn node(&self, tree: &'t Tree) -> Reader<'t, '_> {
         Reader { tree, reading: self, expand: true }
     }
+}
+
+/// Whether the name of an unknown key may be shown: it looks like a name, and not like something that is none.
+pub(super) fn is_shown(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    name.len() <= 40 && name.bytes().all(plain) && !looks_like_a_credential(name)
 }
 
 fn is_like(tree: &Tree, expected: &str) -> bool {

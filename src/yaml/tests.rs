@@ -133,6 +133,13 @@ fn problems_never_show_a_secret() {
         "version: 1\nroutes:\n  - { name: hunter2, }}\n",
         "version: 1\nroutes: [\n  hunter2\n  key: hunter2\n",
         "hunter2\n",
+        // A space too few, and the value is a part of the key or a key of its own.
+        "version: 1\nroutes:\n  - { name: a, port: 1, secret:hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, key:hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, secret: \"file:x\", hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, {redis://u:hunter2@h} }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, pcl_hunter2: 1 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: 1, key:hunter2, key:hunter2 }\n",
     ] {
         let options = Options { environment: &|_| None, reserved: &[] };
         let mut problems = Problems::default();

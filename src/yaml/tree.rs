@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::deserializer::is_reference;
+use super::reading::is_shown;
 use crate::hex;
 use crate::problem::{Place, Problems, Source, nearest};
 use crate::secret::looks_like_a_credential;
@@ -118,8 +119,10 @@ impl Tree {
                     if let Node::Text(name) = &key.node {
                         let place = Place::new(source.clone(), key.start, key.end);
                         if let Some(first) = seen.get(name.as_str()) {
+                            let name =
+                                if is_shown(name) { format!("`{name}`") } else { "this key".to_owned() };
                             problems
-                                .error(&place, format!("`{name}` is given twice"))
+                                .error(&place, format!("{name} is given twice"))
                                 .hint(format!("the first one is in line {}: keep one of them", first.line()));
                         } else {
                             seen.insert(name, place);
@@ -175,6 +178,13 @@ impl Tree {
             Node::Mapping(entries) => {
                 for (key, value) in entries {
                     let name = if let Node::Text(name) = &key.node { name.as_str() } else { "" };
+                    // With a space too few after a colon, the value is a part of the key.
+                    if name.contains([':', '@']) || looks_like_a_credential(name) {
+                        found.push(key.start as usize..key.end as usize);
+                    }
+                    if !matches!(key.node, Node::Text(_)) {
+                        found.push(key.start as usize..line_end(text, key.start as usize));
+                    }
                     let hides = match &value.node {
                         Node::Text(raw) if name == DIGEST_KEY => hex::decode::<32>(raw).is_none(),
                         Node::Text(raw) => is_secret_key(name) && !is_reference(raw),

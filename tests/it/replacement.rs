@@ -197,6 +197,24 @@ async fn what_is_revoked_in_memory_stays_revoked() {
     successor.terminate().await;
 }
 
+/// A new process that keeps its list elsewhere would let everybody in again who was revoked.
+#[tokio::test]
+async fn what_is_revoked_in_memory_is_not_lost_to_a_list_elsewhere() {
+    let cast = Cast::new();
+    let redis = Redis::start().await;
+    let gateway = cast.gateway("").with("url", redis.url()).start().await;
+    let revoked = json!({ "kind": "key", "id": "k_acme" });
+    gateway.admin().post("/revocations").json(&revoked).await.assert_status(201);
+    gateway.write_yaml(&YAML.replace("{redis}", "redis: { url: \"{url}\" }"));
+    let position = gateway.log_position();
+    gateway.signal(Signal::Replace);
+    let not = |message: &str| message.starts_with("not replaced, this process goes on");
+    gateway.wait_for_log_after(position, |line| not(&line.message)).await;
+    let answer = gateway.https().get("/v1/orders").headers(&[("X-API-Key", &cast.key.key)]).await;
+    assert_problem(&answer, 401, "credential_revoked");
+    cast.upstream.assert_nothing();
+}
+
 /// A new process takes no request before it has read the list in Redis, and none at all while it cannot.
 #[tokio::test]
 async fn revocations_in_redis_are_known_before_the_first_request() {

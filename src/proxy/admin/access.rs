@@ -49,7 +49,7 @@ impl Access {
         source: IpAddr,
     ) -> Result<Principal, Refused> {
         let Some(token) = &admin.token else {
-            return check_is_local(headers, admin).map(|()| Principal::Loopback);
+            return check_is_local(headers, admin, source).map(|()| Principal::Loopback);
         };
         let sent = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         let sent = match sent.split_at_checked(7) {
@@ -145,10 +145,11 @@ fn site(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get("sec-fetch-site").map(HeaderValue::as_bytes)
 }
 
-/// Where there is no token: whether the request comes to a loopback address, by the name of one.
-pub(super) fn check_is_local(headers: &HeaderMap, admin: &Admin) -> Result<(), Refused> {
+/// Where there is no token: whether the request comes from a loopback address and to one, by the name of one. Where it comes
+/// from has to be asked as well: a reload may have changed the address in the file, and the socket is still the old one.
+pub(super) fn check_is_local(headers: &HeaderMap, admin: &Admin, source: IpAddr) -> Result<(), Refused> {
     let refused = |why| Err(Refused::new(StatusCode::FORBIDDEN, why));
-    if !admin.address.ip().is_loopback() {
+    if !admin.address.ip().is_loopback() || !source.to_canonical().is_loopback() {
         return refused("without `admin: { token }` this is possible on a loopback address only");
     }
     if !is_for_loopback(headers) {
@@ -164,4 +165,29 @@ fn is_for_loopback(headers: &HeaderMap) -> bool {
     let host = authority.host();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also when the file says by now that the address is a loopback one, while the socket is still another.
+    #[test]
+    fn without_a_token_only_the_machine_itself_may() {
+        for (address, source, host, may) in [
+            ("127.0.0.1:9180", "127.0.0.1", "localhost:9180", true),
+            ("127.0.0.1:9180", "127.0.0.1", "127.0.0.1:9180", true),
+            ("[::1]:9180", "::1", "[::1]:9180", true),
+            ("[::1]:9180", "::ffff:127.0.0.1", "localhost", true),
+            ("127.0.0.1:9180", "192.0.2.2", "localhost", false),
+            ("127.0.0.1:9180", "::ffff:192.0.2.2", "localhost", false),
+            ("0.0.0.0:9180", "127.0.0.1", "localhost", false),
+            ("127.0.0.1:9180", "127.0.0.1", "rebound.example", false),
+        ] {
+            let admin = Admin { address: address.parse().unwrap(), token: None };
+            let headers = [(header::HOST, HeaderValue::from_static(host))].into_iter().collect();
+            let allowed = check_is_local(&headers, &admin, source.parse().unwrap()).is_ok();
+            assert_eq!(allowed, may, "{address} {source} {host}");
+        }
+    }
 }

@@ -110,7 +110,7 @@ fn show_session(app: &AdminApp, session: &ServerSession) -> Result<Response<Vec<
     check_origin(headers)?;
     let admin = &app.shared.configuration.load().admin;
     let Some(token) = &admin.token else {
-        check_is_local(headers, admin)?;
+        check_is_local(headers, admin, app.source)?;
         return Ok(document(StatusCode::OK, &json!({ "mode": "read_only" })));
     };
     Ok(match app.access.sessions.find(headers, token) {

@@ -70,7 +70,7 @@ impl Successor {
         let bequests: Vec<Bequest> = serde_json::from_slice(&line)
             .map_err(|_| SuccessionError::Protocol("the revocations cannot be read"))?;
         if !shared.configuration.load().list.store().inherit(&bequests) {
-            return Err(SuccessionError::Protocol("a revocation cannot be read"));
+            return Err(SuccessionError::Inheritance);
         }
         shared.gate.turn(Turn::Ours);
         say(&mut channel, SERVING).await?;
