@@ -32,6 +32,7 @@ mod process;
 mod report;
 mod setting;
 #[path = "../stand/upstream.rs"]
+#[expect(dead_code, reason = "it runs beside the loader")]
 mod upstream;
 mod work;
 

@@ -28,7 +28,6 @@ mod process;
 #[expect(dead_code, reason = "that nothing else comes is looked at beside peers")]
 mod upstream;
 
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use client::Client;
@@ -46,7 +45,7 @@ fn main() {
     let rounds = number(1).unwrap_or(9);
     let kinds = arguments.get(2..).unwrap_or_default();
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let upstream = start_upstream();
+    let upstream = Upstream::start_apart();
     let material = gateway::material(upstream.address());
     println!(
         "| flood | rate | calm p50 | p99 | flood p50 | p99 | p99 beside calm | memory | first flood | last |"
@@ -115,19 +114,6 @@ impl Times {
         let at = |index: usize| times[index].as_secs_f64() * 1e3;
         Self { median: at(times.len() / 2), p99: at(times.len() * 99 / 100) }
     }
-}
-
-/// Starts an upstream on a thread of its own, to the end of the process.
-fn start_upstream() -> Upstream {
-    let (tell, started) = sync_channel(1);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            tell.send(Upstream::start().await).expect("somebody who waits");
-            std::future::pending::<()>().await;
-        });
-    });
-    started.recv().expect("an upstream")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +28,20 @@ impl Upstream {
             }
         });
         Self { address, requests }
+    }
+
+    /// Runs on a thread of its own, to the end of the process.
+    pub(crate) fn start_apart() -> Self {
+        let (tell, started) = sync_channel(1);
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tell.send(Self::start().await).expect("somebody who waits");
+                std::future::pending::<()>().await;
+            });
+        });
+        started.recv().expect("an upstream")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

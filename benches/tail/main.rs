@@ -34,7 +34,6 @@ mod unrest;
 mod upstream;
 
 use std::fmt::Write as _;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use client::Client;
@@ -52,7 +51,7 @@ fn main() {
     let seconds = Duration::from_secs(numbers.first().copied().unwrap_or(3).into());
     let rounds = numbers.get(1).copied().unwrap_or(11);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (upstream, redis) = (start_upstream(), Redis::start());
+    let (upstream, redis) = (Upstream::start_apart(), Redis::start());
     let season = Season::new(upstream.address(), redis.address(), &unrest::users());
     println!(
         "| while | calm p50 | p99 | p99.9 | then p50 | p99 | p99.9 | p99 beside calm | p99.9 beside calm |"
@@ -121,17 +120,4 @@ fn quantile(times: &mut [Duration], part: f64) -> f64 {
     times.sort();
     let at = (times.len() as f64 * part) as usize;
     times[at.min(times.len() - 1)].as_secs_f64() * 1e3
-}
-
-/// Starts an upstream on a thread of its own, to the end of the process.
-fn start_upstream() -> Upstream {
-    let (tell, started) = sync_channel(1);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            tell.send(Upstream::start().await).expect("somebody who waits");
-            std::future::pending::<()>().await;
-        });
-    });
-    started.recv().expect("an upstream")
 }
