@@ -39,7 +39,8 @@ pub struct Document {
     /// The Redis that holds the revocation list.
     #[serde(default)]
     pub redis: Option<Located<revocation::RedisConfig>>,
-    /// Networks (CIDR) whose `X-Forwarded-*` and `Forwarded` fields are believed; nobody by default.
+    /// Networks (CIDR) whose `X-Forwarded-*`, `Forwarded`, `X-Request-Id` and `traceparent` fields are believed; nobody by
+    /// default.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<Located<String>>,

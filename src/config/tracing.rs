@@ -11,7 +11,7 @@ use crate::yaml::Located;
 pub struct Tracing {
     /// Where a collector takes spans (OTLP over HTTP).
     pub endpoint: Url,
-    /// The share of requests that are traced when their caller has not decided, from 0 to 1.
+    /// The share of requests that are traced when no caller that is believed has decided, from 0 to 1.
     pub sample: f64,
     /// What the gateway is called among other services.
     pub service: String,

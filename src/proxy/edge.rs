@@ -279,9 +279,10 @@ impl Edge {
             exchange.began = facts.request_began();
         }
         exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
-        let sent = request.headers.get(REQUEST_ID).filter(|_| is_trusted(peer, &gateway.trusted_proxies));
+        let believed = is_trusted(peer, &gateway.trusted_proxies).then_some(&request.headers);
+        let sent = believed.and_then(|headers| headers.get(REQUEST_ID));
         exchange.request_id = sent.and_then(RequestId::accept).unwrap_or_else(RequestId::fresh);
-        exchange.trace = self.shared.tracer.as_ref().and_then(|tracer| tracer.begin(&request.headers));
+        exchange.trace = self.shared.tracer.as_ref().and_then(|tracer| tracer.begin(believed));
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));

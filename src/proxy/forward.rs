@@ -172,7 +172,7 @@ impl Preparation<'_> {
     }
 
     /// Tells the upstream that the gateway's own span calls it. What a caller says in `tracestate` goes with a trace that is
-    /// theirs only (W3C Trace Context §4.3).
+    /// theirs only (W3C Trace Context §4.3), and there is none of a caller who is not believed.
     fn write_trace(&self, headers: &mut HeaderMap) {
         let Some(trace) = self.trace else { return };
         headers.remove(TRACEPARENT);

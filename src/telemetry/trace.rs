@@ -52,13 +52,13 @@ pub const TRACESTATE: &str = "tracestate";
 pub struct Context {
     /// 32 hexadecimal digits.
     pub trace_id: String,
-    /// The span of the caller, if it has named one: 16 hexadecimal digits.
+    /// The span of the caller, if it has named one and is believed: 16 hexadecimal digits.
     pub parent: Option<String>,
     /// The span of the request at the gateway.
     pub server: String,
     /// The span of the request to the upstream.
     pub client: String,
-    /// Whether spans are recorded: what the caller has decided, or else the tracer.
+    /// Whether spans are recorded: what a caller that is believed has decided, or else the tracer.
     pub sampled: bool,
 }
 
@@ -88,14 +88,14 @@ impl Tracer {
         Self(Arc::new(Shared { threshold, buffer: Mutex::default(), filled: Condvar::new(), dropped }))
     }
 
-    /// The place of a request with these fields: in the caller's trace, or in a new one if the caller named none or named
-    /// it in a way that cannot be read (W3C Trace Context §3.2, §4.3). Nothing without randomness.
-    pub fn begin(&self, headers: &HeaderMap) -> Option<Context> {
-        let mut fields = headers.get_all(TRACEPARENT).iter();
-        let parent = match (fields.next(), fields.next()) {
-            (Some(field), None) => Parent::parse(field.as_bytes()),
-            (None | Some(_), _) => None,
-        };
+    /// The place of a request: in the trace that the fields of a `believed` caller name, or in a new one if there are none
+    /// or they cannot be read (W3C Trace Context §3.2, §4.3). Nothing without randomness.
+    ///
+    /// Whoever may name a trace may have every request of theirs recorded, hide from being recorded, and mix their spans
+    /// into traces of others. A gateway in front of a network therefore restarts the traces of those whom it does not know
+    /// (§3.4, and §7 about denial of service).
+    pub fn begin(&self, believed: Option<&HeaderMap>) -> Option<Context> {
+        let parent = believed.and_then(Parent::of);
         let (server, client) = (hex::encode(&random::<8>()?), hex::encode(&random::<8>()?));
         if let Some(Parent { trace_id, span_id, sampled }) = parent {
             return Some(Context { trace_id, parent: Some(span_id), server, client, sampled });
@@ -169,6 +169,15 @@ struct Parent {
 }
 
 impl Parent {
+    /// Two fields name no parent.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut fields = headers.get_all(TRACEPARENT).iter();
+        match (fields.next(), fields.next()) {
+            (Some(field), None) => Self::parse(field.as_bytes()),
+            (None | Some(_), _) => None,
+        }
+    }
+
     /// Reads the field by the rules of version 00, which later versions only add to (W3C Trace Context §3.2, §4.3).
     fn parse(field: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(field).ok()?;
@@ -242,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_new_traces_is_sampled_and_of_others_what_their_caller_said() {
+    fn a_share_of_new_traces_is_sampled_and_of_others_what_a_believed_caller_said() {
         let count = |sample: f64| {
             let tracer = tracer(sample);
-            (0..4000).filter(|_| tracer.begin(&HeaderMap::new()).unwrap().sampled).count()
+            (0..4000).filter(|_| tracer.begin(Some(&HeaderMap::new())).unwrap().sampled).count()
         };
         assert_eq!((count(0.0), count(1.0)), (0, 4000));
         assert!((800..1200).contains(&count(0.25)));
@@ -254,13 +263,15 @@ mod tests {
                 let mut headers = HeaderMap::new();
                 let field = format!("00-{TRACE}-{SPAN}-{flags}");
                 headers.insert(TRACEPARENT, field.parse().unwrap());
-                let context = tracer(sample).begin(&headers).unwrap();
+                let context = tracer(sample).begin(None).unwrap();
+                assert_eq!((context.sampled, context.parent), (sample > 0.5, None));
+                let context = tracer(sample).begin(Some(&headers)).unwrap();
                 assert_eq!((context.sampled, context.parent.as_deref()), (sampled, Some(SPAN)));
                 let told = context.traceparent().unwrap();
                 assert_eq!(told, format!("00-{TRACE}-{}-{flags}", context.client));
                 // Two of them name no parent.
                 headers.append(TRACEPARENT, field.parse().unwrap());
-                let context = tracer(sample).begin(&headers).unwrap();
+                let context = tracer(sample).begin(Some(&headers)).unwrap();
                 assert_eq!((context.sampled, context.parent), (sample > 0.5, None));
             }
         }

@@ -48,7 +48,18 @@ fn attribute<'a>(span: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 fn builder(sample: &str, collector: &Upstream, upstream: &Upstream, key: &ApiKey) -> GatewayBuilder {
+    builder_believing("", sample, collector, upstream, key)
+}
+
+fn builder_believing(
+    trusted: &str,
+    sample: &str,
+    collector: &Upstream,
+    upstream: &Upstream,
+    key: &ApiKey,
+) -> GatewayBuilder {
     let yaml = r#"
+        trusted_proxies: [{trusted}]
         tracing: { otlp: "{collector}", sample: {sample}, service: edge }
         auth:
           partners: { api_key: { keys: keys.yaml } }
@@ -58,6 +69,7 @@ fn builder(sample: &str, collector: &Upstream, upstream: &Upstream, key: &ApiKey
           - { name: api, match: { path: /v1/** }, auth: [partners, staff], upstream: api }
     "#;
     Gateway::builder(yaml)
+        .with("trusted", trusted)
         .with("sample", sample)
         .with("collector", collector.url())
         .with("upstream", upstream.url())
@@ -147,13 +159,50 @@ async fn a_refusal_can_be_found_by_its_trace() {
     }
 }
 
-/// W3C Trace Context §3.2 and §4.3: a caller's trace is gone on with, as they have decided; one that cannot be read is not.
+/// Attack: by `traceparent`, anybody has all of their requests recorded whatever `sample` says, hides them, or puts them
+/// into somebody else's trace. W3C Trace Context §3.4 (restart trace) and §7 (denial of service).
 #[tokio::test]
-async fn a_caller_decides_about_their_trace_and_the_gateway_about_new_ones() {
+async fn a_stranger_does_not_decide_what_is_traced() {
+    for sample in ["0", "1"] {
+        for trusted in ["", "192.0.2.0/24"] {
+            let (collector, upstream, key) = (Upstream::start(), Upstream::start(), ApiKey::of("acme"));
+            let gateway = builder_believing(trusted, sample, &collector, &upstream, &key).start().await;
+            for flags in ["00", "01"] {
+                let parent = format!("00-{TRACE}-{SPAN}-{flags}");
+                let client = gateway.https();
+                let call = client.get("/v1/x").headers(&[key.header()]);
+                let call = call.header("traceparent", &parent).header("tracestate", "vendor=1");
+                // What stands in it is no more believed for being said to come from a proxy.
+                call.header("X-Forwarded-For", "192.0.2.1").await.assert_status(200);
+                let received = upstream.take_one();
+                let told = received.header("traceparent").unwrap();
+                assert!(!told.contains(TRACE) && !told.contains(SPAN), "{told}");
+                assert!(told.ends_with(if sample == "1" { "-01" } else { "-00" }), "{told}");
+                assert_eq!(received.header("tracestate"), None);
+                let refused = client.get("/v1/x").header("traceparent", &parent).await;
+                assert_eq!(refused.json()["trace_id"].is_string(), sample == "1", "{}", refused.text());
+                assert!(!refused.text().contains(TRACE), "{}", refused.text());
+                upstream.assert_nothing();
+            }
+            assert!(gateway.terminate().await.success());
+            let spans = spans(&collector);
+            assert_eq!(spans.len(), if sample == "1" { 10 } else { 0 }, "{spans:#?}");
+            for span in spans.iter().filter(|span| span["kind"] == 2) {
+                assert!(span["traceId"] != TRACE && span.get("parentSpanId").is_none(), "{span:#}");
+            }
+            assert!(gateway.access_log().iter().all(|line| line["trace_id"] != TRACE));
+        }
+    }
+}
+
+/// W3C Trace Context §3.2 and §4.3: the trace of a caller who is believed is gone on with, as they have decided; one that
+/// cannot be read is not.
+#[tokio::test]
+async fn a_trusted_proxy_decides_about_its_trace_and_the_gateway_about_new_ones() {
     let good = |flags: &str| format!("00-{TRACE}-{SPAN}-{flags}");
     for sample in ["0", "1"] {
         let (collector, upstream, key) = (Upstream::start(), Upstream::start(), ApiKey::of("acme"));
-        let gateway = builder(sample, &collector, &upstream, &key).start().await;
+        let gateway = builder_believing("127.0.0.0/8", sample, &collector, &upstream, &key).start().await;
         let mut expected = 0;
         for (parent, continued) in [
             (None, None),

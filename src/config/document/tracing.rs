@@ -13,8 +13,8 @@ pub struct TracingEntry {
     /// path.
     #[schemars(with = "String")]
     pub otlp: Located<String>,
-    /// The share of requests that are traced, from 0 to 1, when their caller has not decided by `traceparent`; 0.01 by
-    /// default.
+    /// The share of requests that are traced, from 0 to 1; 0.01 by default. Callers in `trusted_proxies` decide for
+    /// themselves, by `traceparent`.
     #[serde(default)]
     #[schemars(with = "Option<f64>", range(min = 0.0, max = 1.0))]
     pub sample: Option<Located<f64>>,
