@@ -60,6 +60,11 @@ pub struct Admin {
     pub token: Option<Secret>,
 }
 
+impl Admin {
+    /// How long a token is that nobody can have thought of, or guess.
+    pub const LONG_TOKEN: usize = 32;
+}
+
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 
 /// Compiles `listen`.
@@ -118,7 +123,10 @@ fn compile_one(entry: &Located<ListenEntry>, loading: &mut Loading<'_>) -> Optio
 pub(super) fn compile_admin(entry: Option<&Located<AdminEntry>>, loading: &mut Loading<'_>) -> Admin {
     let Some(entry) = entry else { return Admin { address: DEFAULT_ADMIN, token: None } };
     let AdminEntry { address, token } = &**entry;
+    let place = token.as_ref().map(|token| token.place().clone());
     let token = token.as_ref().and_then(|token| loading.secret(token));
+    let short =
+        place.filter(|_| token.as_ref().is_some_and(|token| token.expose().len() < Admin::LONG_TOKEN));
     if token.is_none() && !address.0.ip().is_loopback() {
         loading
             .problems
@@ -127,6 +135,12 @@ pub(super) fn compile_admin(entry: Option<&Located<AdminEntry>>, loading: &mut L
                 "metrics are served on an address that others may reach, and revocations are not",
             )
             .hint("without a `token`, revocations can be read and written on a loopback address only");
+    }
+    if let Some(place) = short {
+        loading
+            .problems
+            .warning(&place, "this admin token is short, so that it may be guessed")
+            .hint("`openssl rand -hex 32` makes one that is never held up by the wrong ones of others");
     }
     Admin { address: address.0, token }
 }

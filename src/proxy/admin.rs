@@ -111,6 +111,10 @@ impl ServeHttp for AdminApp {
         let request = session.req_header();
         let path = request.uri.path().to_owned();
         let reading = matches!(request.method, Method::GET | Method::HEAD);
+        // Metrics, health and readiness are for whoever asks, by whatever name: Prometheus, probes and load balancers know
+        // the gateway by the name of a service, of a pod or of a container, which this process has never heard. A web page
+        // whose name was made to point here (DNS rebinding) could read them too; they have no secret in them, and change
+        // nothing. Everything else is checked by `access`.
         match path.as_str() {
             "/metrics" if reading => text(StatusCode::OK, "text/plain; version=0.0.4", self.metrics()),
             "/healthz" if reading => text(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
@@ -136,10 +140,12 @@ impl AdminApp {
         Administrator { principal, source: Some(self.source) }
     }
 
-    /// Tells the audit log that somebody did not get what they asked for.
-    fn record(&self, refused: &Refused) {
+    /// Tells the audit log that somebody did not get what they asked for, which is something that there is.
+    fn record(&self, refused: &Refused, session: &ServerSession) {
         let (by, status) = (self.by(Principal::Nobody), refused.status.as_u16());
-        self.shared.audit.record(&Event::AdminRefused { by, status, reason: &refused.why });
+        let request = session.req_header();
+        let asked = format!("{} {}", request.method, request.uri.path());
+        self.shared.audit.record(&Event::AdminRefused { by, asked: &asked, status, reason: &refused.why });
     }
 
     /// All series, and among them those that are looked up only when somebody asks.

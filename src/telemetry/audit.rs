@@ -24,10 +24,12 @@ pub struct Audit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// Somebody who may not has asked for revocations, or for a change of them.
+    /// Somebody who may not has asked for revocations or the status page, for a change of them, or to sign in.
     AdminRefused {
         /// Who it was.
         by: Administrator,
+        /// The method and the path.
+        asked: &'a str,
         /// The status of the answer.
         status: u16,
         /// What the answer says.
@@ -89,6 +91,16 @@ pub enum Event<'a> {
         by: Administrator,
         /// What is no longer revoked.
         revoked: &'a str,
+    },
+    /// Somebody has signed in to the status page.
+    SignedIn {
+        /// Who it was.
+        by: Administrator,
+    },
+    /// Somebody has signed out of the status page.
+    SignedOut {
+        /// Who it was.
+        by: Administrator,
     },
     /// The process serves requests.
     Started {

@@ -292,6 +292,13 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             ],
         ),
         (
+            "auth:\n",
+            "admin: { address: \"127.0.0.1:0\", token: \"${UPSTREAM}\" }\nauth:\n",
+            vec![
+                "5:41: this admin token is short, so that it may be guessed (`openssl rand -hex 32` makes one that is never held up by the wrong ones of others)",
+            ],
+        ),
+        (
             "http://api:8080",
             "${NOWHERE}",
             vec!["9:8: the environment variable `NOWHERE` is not set and has no default (`${NOWHERE:-…}`)"],

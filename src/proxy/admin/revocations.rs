@@ -24,7 +24,7 @@ pub(super) async fn answer(app: &AdminApp, session: &mut ServerSession) -> Respo
     let result = match access {
         Ok(principal) => carry_out(&app.shared, session, app.by(principal)).await,
         Err(refused) => {
-            app.record(&refused);
+            app.record(&refused, session);
             Err(refused)
         }
     };

@@ -18,7 +18,7 @@ use super::sessions::Open;
 use super::{AdminApp, revocations};
 use crate::gateway::matrix::Matrix;
 use crate::secret::Secret;
-use crate::telemetry::audit::Principal;
+use crate::telemetry::audit::{Event, Principal};
 use now::Now;
 
 const PAGE: &str = include_str!("status/page.html");
@@ -48,7 +48,7 @@ pub(super) async fn answer(app: &AdminApp, path: &str, session: &mut ServerSessi
         // What somebody may not is recorded; what does not exist or makes no sense is not.
         let may_not = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
         if may_not.contains(&refused.status) {
-            app.record(&refused);
+            app.record(&refused, session);
         }
         refused.response()
     });
@@ -148,6 +148,7 @@ async fn sign_in(app: &AdminApp, session: &mut ServerSession) -> Result<Response
         .open(token, came_by_https(&headers))
         .ok_or_else(|| Refused::new(StatusCode::SERVICE_UNAVAILABLE, "a session cannot be opened now"))?;
     log::info!("signed in to the status page from {}", app.source);
+    app.shared.audit.record(&Event::SignedIn { by: app.by(Principal::AdminToken) });
     let mut response = document(StatusCode::OK, &signed_in(&open));
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
@@ -155,6 +156,7 @@ async fn sign_in(app: &AdminApp, session: &mut ServerSession) -> Result<Response
 
 fn sign_out(app: &AdminApp, session: &ServerSession) -> Result<Response<Vec<u8>>, Refused> {
     let open = may_change(app, session)?;
+    app.shared.audit.record(&Event::SignedOut { by: app.by(Principal::AdminSession) });
     let mut response = document(StatusCode::OK, &json!({ "mode": "signed_out" }));
     for cookie in app.access.sessions.close(&open) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

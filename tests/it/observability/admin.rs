@@ -31,6 +31,27 @@ async fn operators_are_answered_on_their_listener() {
     stand.upstream.assert_nothing();
 }
 
+/// Prometheus, probes and load balancers know the gateway by the name of a service or a container, or by the address of a
+/// pod. What they ask for has no secret in it and changes nothing; what has or does is for other names' pages (L10, DNS
+/// rebinding: <https://en.wikipedia.org/wiki/DNS_rebinding>) not to be had.
+#[tokio::test]
+async fn whoever_scrapes_may_use_any_name_and_nobody_else() {
+    let stand = Stand::start().await;
+    let admin = stand.gateway.admin();
+    for host in ["portcullis:9180", "portcullis.gateways.svc:9180", "10.1.2.3:9180", "[2001:db8::7]:9180"] {
+        for path in ["/metrics", "/healthz", "/readyz"] {
+            admin.get(path).header("Host", host).await.assert_status(200);
+        }
+        for path in
+            ["/revocations", "/status/now", "/status/policy", "/status/revocations", "/status/session"]
+        {
+            let answer = admin.get(path).header("Host", host).await;
+            assert_eq!(answer.status, 403, "{path} by {host}: {answer:?}");
+        }
+    }
+    stand.upstream.assert_nothing();
+}
+
 /// L04: to clients there is nothing under these paths, in the clear or not.
 #[tokio::test]
 async fn clients_find_nothing_of_it() {

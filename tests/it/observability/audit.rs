@@ -198,6 +198,7 @@ async fn whoever_may_not_revoke_is_recorded() {
     assert!(gateway.terminate().await.success());
     let lines: Vec<Value> = gateway.log_file(FILE).into_iter().map(without_time).collect();
     let by = |principal: &str| json!({ "principal": principal, "source": "127.0.0.1" });
+    assert!(lines[2..4].iter().all(|line| line["asked"] == "POST /revocations"), "{lines:#?}");
     let events: Vec<(&str, u64, &Value)> = lines[2..5]
         .iter()
         .map(|line| {
@@ -211,6 +212,51 @@ async fn whoever_may_not_revoke_is_recorded() {
     );
     assert_eq!(lines[4]["until"], Value::Null, "it stands until it is lifted");
     for secret in ["guess-9Rk4Tz", "admin-token-3Vb8Yc1Nd4Gh6Jk3"] {
+        assert!(!gateway.everything_logged().contains(secret), "{secret}");
+    }
+}
+
+/// Who has signed in to the status page and out of it, and who has tried to.
+#[tokio::test]
+async fn signing_in_and_out_is_recorded() {
+    let token = "admin-token-3Vb8Yc1Nd4Gh6Jk3-5Mn7Pq9R";
+    let gateway = Gateway::builder(
+        r#"
+        admin: { address: "127.0.0.1:0", token: "${TOKEN}" }
+        log: { audit: "file:audit.log" }
+        upstreams: { echo: builtin:echo }
+        routes: [{ name: all, match: { path: /** }, auth: public, upstream: echo }]
+        "#,
+    )
+    .env("TOKEN", token)
+    .start()
+    .await;
+    let admin = gateway.admin().with_header("Origin", "http://localhost");
+    let sign_in = async |token: &str| admin.post("/status/session").json(&json!({ "token": token })).await;
+    sign_in("guess-9Rk4Tz").await.assert_status(401);
+    let answer = sign_in(token).await;
+    answer.assert_status(200);
+    let cookie = answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    let repeat = answer.json()["repeat"].as_str().unwrap().to_owned();
+    let fields = [("Cookie", cookie.as_str()), ("X-Portcullis-Session", repeat.as_str())];
+    admin.call("DELETE", "/status/session").headers(&fields[..1]).await.assert_status(403);
+    admin.call("DELETE", "/status/session").headers(&fields).await.assert_status(200);
+    admin.get("/status/now").headers(&fields).await.assert_status(401);
+    assert!(gateway.terminate().await.success());
+    let lines: Vec<Value> = gateway.log_file(FILE).into_iter().map(without_time).collect();
+    let by = |principal: &str| json!({ "principal": principal, "source": "127.0.0.1" });
+    let refused = |asked: &str, status: u16, reason: &str| json!({ "event": "admin_refused", "by": by("nobody"), "asked": asked, "status": status, "reason": reason });
+    assert_eq!(
+        lines[2..7],
+        [
+            refused("POST /status/session", 401, "the admin token is needed"),
+            json!({ "event": "signed_in", "by": by("admin_token") }),
+            refused("DELETE /status/session", 403, "this does not come from a page of the session"),
+            json!({ "event": "signed_out", "by": by("admin_session") }),
+            refused("GET /status/now", 401, "the admin token is needed"),
+        ]
+    );
+    for secret in ["guess-9Rk4Tz", token, &repeat, &cookie] {
         assert!(!gateway.everything_logged().contains(secret), "{secret}");
     }
 }

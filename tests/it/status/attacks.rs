@@ -110,8 +110,8 @@ async fn signing_in_is_for_pages_of_our_own() {
     assert!(!gateway.everything_logged().contains(TOKEN));
 }
 
-/// Wrong tokens are few, in the form and from programs alike; after that not even the right one is heard, so that nobody
-/// learns which it is. Elsewhere it is.
+/// Wrong tokens are few, in the form and from programs alike; after that not even the right one is heard if it is short, so
+/// that nobody learns which it is. Elsewhere it is.
 #[tokio::test]
 async fn tokens_cannot_be_guessed() {
     let cast = Cast::new();
@@ -143,6 +143,40 @@ async fn tokens_cannot_be_guessed() {
     sign_in(&elsewhere, TOKEN, &[ORIGIN]).await.assert_status(200);
     elsewhere.get("/revocations").header("Authorization", &bearer).await.assert_status(200);
     assert!(!gateway.everything_logged().contains("guess-"));
+}
+
+/// A token that is too long to be guessed opens, whatever others behind the same address have sent: otherwise anybody there
+/// could keep operators from revoking (account lockout as denial of service,
+/// <https://owasp.org/www-community/controls/Blocking_Brute_Force_Attacks>).
+#[tokio::test]
+async fn nobody_is_kept_from_using_a_long_token() {
+    let cast = Cast::new();
+    let long = "0c9d5f3e7a1b4826d0c9d5f3e7a1b4826";
+    let gateway = cast.gateway(WITH_TOKEN).env("ADMIN_TOKEN", long).start().await;
+    let admin = gateway.admin();
+    let bearer = |token: &str| format!("Bearer {token}");
+    let mut statuses = [0; 2];
+    for number in 0..60 {
+        let guess = format!("0c9d5f3e7a1b4826d0c9d5f3e7a1b49{number:02}");
+        let answer = admin.get("/revocations").header("Authorization", &bearer(&guess)).await;
+        assert!([401, 429].contains(&answer.status), "{answer:?}");
+        statuses[usize::from(answer.status == 429)] += 1;
+        let answer = admin.get("/revocations").header("Authorization", &bearer(long)).await;
+        answer.assert_status(200);
+    }
+    assert!((20..=30).contains(&statuses[0]) && statuses[1] >= 30, "{statuses:?}");
+    sign_in(&admin, "guess", &[ORIGIN]).await.assert_status(429);
+    sign_in(&admin, long, &[ORIGIN]).await.assert_status(200);
+    let body = json!({ "kind": "key", "id": cast.key.id });
+    admin.post("/revocations").header("Authorization", &bearer(long)).json(&body).await.assert_status(201);
+    cast.ask(&gateway).await.assert_status(401);
+    cast.upstream.assert_nothing();
+    // Part of it is not all of it, and nothing stands in any log.
+    for wrong in [&long[1..], &long[..32], &long[..31], ""] {
+        let answer = admin.get("/revocations").header("Authorization", &bearer(wrong)).await;
+        assert!([401, 429].contains(&answer.status), "{wrong}: {answer:?}");
+    }
+    assert!(!gateway.everything_logged().contains(&long[..20]));
 }
 
 /// Without a token there is nobody to sign in as: the page is read, and changes nothing.
