@@ -94,6 +94,9 @@ pub struct ServeOptions {
     pub threads: usize,
     /// How long the end may take.
     pub drain: Duration,
+    /// Whether another process may replace this one although no service manager would know of it: nobody takes the end of
+    /// this one for that of the service.
+    pub replaceable: bool,
 }
 
 /// The process cannot serve.
@@ -185,6 +188,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let ending = Ending {
         shared: shared.clone(),
         deadline: options.drain,
+        replaceable: options.replaceable,
         signals: Mutex::new(process),
         successor: Mutex::new(successor),
         estate: Mutex::new(Some(estate)),
@@ -280,7 +284,8 @@ fn run(
     proxy.server_options = Some(http);
     proxy.h2_options = Some(http2_options(&shared.configuration.load().gateway.limits));
     let proxy = Arc::new(proxy);
-    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads });
+    let accepting = Some(shared.drain.hold());
+    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads, accepting });
     server.add_service(AdminService::new(shared.clone(), admin));
     server.add_service(UpkeepService { shared, upkeep: Some(upkeep) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });

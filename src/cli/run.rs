@@ -19,18 +19,27 @@ pub(super) struct RunArguments {
     /// How long the end may take once the process is told to end.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     drain: TimeSpan,
+    /// Let another process replace this one on SIGUSR2 although systemd did not start it: nobody takes the end of this
+    /// process for that of the service.
+    #[arg(long)]
+    replaceable: bool,
     /// How much is logged on standard error: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "PORTCULLIS_LOG", default_value = "info")]
     log_level: LevelFilter,
 }
 
 pub(super) fn execute(arguments: &RunArguments) -> Output {
-    let RunArguments { file, threads, drain, log_level } = arguments;
+    let RunArguments { file, threads, drain, replaceable, log_level } = arguments;
     telemetry::log::start(*log_level, Clock::system());
     let processors = std::thread::available_parallelism();
     let threads = threads
         .map_or_else(|| processors.map_or(1, std::num::NonZeroUsize::get), std::num::NonZeroUsize::get);
-    let options = ServeOptions { path: file.config.clone(), threads, drain: drain.duration() };
+    let options = ServeOptions {
+        path: file.config.clone(),
+        threads,
+        drain: drain.duration(),
+        replaceable: *replaceable,
+    };
     match serve(&options) {
         Ok(()) => Output::default(),
         Err(ServeError::Configuration(rejected)) => Output::failure(check::report(&rejected.problems)),

@@ -3,6 +3,8 @@
 
 mod access;
 mod answer;
+mod connection;
+mod places;
 mod revocations;
 mod sessions;
 mod status;
@@ -13,18 +15,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode};
-use pingora::apps::ServerApp;
-use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::stream::Stream as LayerFour;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use self::access::Access;
 use self::answer::{Refused, text};
+use self::places::Places;
+use super::listen::is_about_one_connection;
 use super::shared::Shared;
 use super::{keys, readiness};
 use crate::authn::Authenticator;
@@ -49,12 +49,12 @@ impl Service for AdminService {
     async fn start_service(
         &mut self,
         _descriptors: Option<ListenFds>,
-        shutdown: ShutdownWatch,
+        _shutdown: ShutdownWatch,
         _per_socket: usize,
     ) {
         let Some(Ok(socket)) = self.socket.take().map(TcpListener::from_std) else { return };
         let access = Arc::new(Access::new());
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Places::default();
         self.shared.gate.opened().await;
         loop {
             // It goes on while the process drains: operators want to see how that goes. If another process has taken its
@@ -64,20 +64,24 @@ impl Service for AdminService {
                 () = self.shared.gate.handed_over() => return,
                 accepted = socket.accept() => accepted,
             };
-            let Ok((stream, peer)) = accepted else {
-                sleep(Duration::from_millis(100)).await;
-                continue;
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_about_one_connection(&error) => continue,
+                Err(_) => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
             };
             // Whoever opens connections here must not take the files that clients need.
-            let Ok(place) = places.clone().try_acquire_owned() else { continue };
-            let source = peer.ip().to_canonical();
-            let app = AdminApp { shared: self.shared.clone(), access: access.clone(), source };
-            let (app, shutdown) = (Arc::new(HttpServer::new_app(app)), shutdown.clone());
+            let place = places.enter(peer.ip());
+            let (shared, access, source) = (self.shared.clone(), access.clone(), peer.ip().to_canonical());
+            let app = AdminApp { shared, access, source, deadline: Instant::now() };
             tokio::spawn(async move {
-                if let Ok(Ok(())) = timeout(FIRST_WORD, stream.readable()).await {
-                    app.process_new(Box::new(LayerFour::from(stream)), &shutdown).await;
+                tokio::select! {
+                    biased;
+                    () = place.lost() => {}
+                    () = connection::serve(app, stream, &place) => {}
                 }
-                drop(place);
             });
         }
     }
@@ -91,11 +95,8 @@ impl Service for AdminService {
     }
 }
 
-/// How many connections there may be. A few are in use at a time.
-const MOST_CONNECTIONS: usize = 128;
-
-/// How long a connection may be silent before its first request.
-const FIRST_WORD: Duration = Duration::from_secs(10);
+/// How long to wait when the system has no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One connection.
 struct AdminApp {
@@ -103,10 +104,12 @@ struct AdminApp {
     access: Arc<Access>,
     /// Who is at its other end.
     source: IpAddr,
+    /// When the request that is being answered has to be here with its body.
+    deadline: Instant,
 }
 
-#[async_trait]
-impl ServeHttp for AdminApp {
+impl AdminApp {
+    /// What is answered to a request.
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         let path = request.uri.path().to_owned();
@@ -132,9 +135,7 @@ impl ServeHttp for AdminApp {
             _ => text(StatusCode::NOT_FOUND, "text/plain", Vec::new()),
         }
     }
-}
 
-impl AdminApp {
     /// Whoever is at the other end, having shown this.
     fn by(&self, principal: Principal) -> Administrator {
         Administrator { principal, source: Some(self.source) }

@@ -18,6 +18,8 @@ pub(super) struct Drain {
 
 struct Connections {
     open: AtomicUsize,
+    /// What else has to end first.
+    held: AtomicUsize,
     gauge: IntGauge,
     closed: Notify,
 }
@@ -25,13 +27,16 @@ struct Connections {
 /// An open connection; dropping it closes the account.
 pub(super) struct OpenConnection(Arc<Connections>);
 
+/// Something beside the connections of clients that has to end before the process does; dropping it lets go.
+pub(super) struct Held(Arc<Connections>);
+
 /// How long a connection without a request stays open after the end has begun. A client that was about to use it gets
 /// its answer, with the word to come back on another connection.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Drain {
     pub(super) fn new(gauge: IntGauge) -> Self {
-        let connections = Connections { open: AtomicUsize::new(0), gauge, closed: Notify::new() };
+        let connections = Connections { open: 0.into(), held: 0.into(), gauge, closed: Notify::new() };
         Self { begun: Arc::new(watch::channel(false).0), connections: Arc::new(connections) }
     }
 
@@ -69,12 +74,20 @@ impl Drain {
         sleep(LINGER).await;
     }
 
-    /// Waits until every connection is closed; `false` when `deadline` comes first.
+    /// Holds up the end of the process, though not beyond its deadline.
+    pub(super) fn hold(&self) -> Held {
+        self.connections.held.fetch_add(1, Ordering::AcqRel);
+        Held(self.connections.clone())
+    }
+
+    /// Waits until every connection is closed and nothing else is held; `false` when `deadline` comes first.
     pub(super) async fn finished(&self, deadline: Duration) -> bool {
         let all_closed = async {
             loop {
                 let closed = self.connections.closed.notified();
-                if self.connections.open.load(Ordering::Acquire) == 0 {
+                // Whoever accepts is held until it has counted what it has accepted, so this order matters.
+                let held = self.connections.held.load(Ordering::Acquire);
+                if held == 0 && self.connections.open.load(Ordering::Acquire) == 0 {
                     return;
                 }
                 closed.await;
@@ -93,6 +106,13 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.gauge.dec();
         self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.closed.notify_waiters();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
         self.0.closed.notify_waiters();
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::warn;
 use tokio::signal::unix::Signal;
 
+use super::succession;
 use crate::clock::Clock;
 use crate::config::logs::Logs;
 use crate::telemetry::access_log::AccessLog;
@@ -88,9 +89,15 @@ impl Journals {
     /// Opens files anew on each signal, for as long as it is polled.
     pub(super) async fn reopen_on(&self, mut signal: Signal) {
         while signal.recv().await.is_some() {
-            self.access.reopen();
-            self.audit.reopen();
+            self.reopen();
+            succession::pass_on(rustix::process::Signal::USR1);
         }
+    }
+
+    /// Opens files anew, by their names.
+    pub(super) fn reopen(&self) {
+        self.access.reopen();
+        self.audit.reopen();
     }
 
     /// Waits for the last lines to be written, but not for ever.

@@ -13,6 +13,7 @@ use pingora::services::Service;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 
+use super::drain::Held;
 use super::edge::Edge;
 use super::serve;
 use super::shared::Shared;
@@ -72,6 +73,8 @@ pub(super) struct ListenService {
     pub(super) proxy: Arc<HttpProxy<Edge>>,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) threads: usize,
+    /// The process does not end before everything that it has accepted is counted.
+    pub(super) accepting: Option<Held>,
 }
 
 #[async_trait]
@@ -95,6 +98,7 @@ impl Service for ListenService {
         for accepting in loops {
             let _ = accepting.await;
         }
+        self.accepting = None;
     }
 
     fn name(&self) -> &'static str {
@@ -147,11 +151,14 @@ fn serve_on_own_task(
     peer: SocketAddr,
     kind: ListenerKind,
 ) {
-    tokio::spawn(serve::connection(shared.clone(), proxy.clone(), stream, peer, kind));
+    // Counted here and not by the task, which may begin when the process has been found to have none left.
+    let most = shared.configuration.load().gateway.limits.connections;
+    let Some(open) = shared.drain.enter(most) else { return };
+    tokio::spawn(serve::connection(shared.clone(), proxy.clone(), open, stream, peer, kind));
 }
 
 /// Whether the error is the client's, which was gone before it was accepted.
-fn is_about_one_connection(error: &io::Error) -> bool {
+pub(super) fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::Answer;
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
+use super::drain::OpenConnection;
 use super::edge::Edge;
 use super::facts::Facts;
 use super::forward::is_trusted;
@@ -36,10 +37,11 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 /// How long the last words of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Serves `stream` until it is closed.
+/// Serves `stream`, which was counted as `_open`, until it is closed.
 pub(super) async fn connection(
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Edge>>,
+    _open: OpenConnection,
     stream: TcpStream,
     peer: SocketAddr,
     listener: ListenerKind,
@@ -48,7 +50,6 @@ pub(super) async fn connection(
         let gateway = &shared.configuration.load().gateway;
         (gateway.limits, most_of(gateway, peer.ip()))
     };
-    let Some(_open) = shared.drain.enter(limits.connections) else { return };
     let Some(_place) = shared.sources.enter(peer.ip(), most) else { return };
     // Answers are written whole, so waiting for more of them to fill a packet only delays.
     let _ = stream.set_nodelay(true);

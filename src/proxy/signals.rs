@@ -80,6 +80,8 @@ pub(super) struct Ending {
     pub(super) shared: Arc<Shared>,
     pub(super) deadline: Duration,
     pub(super) signals: Mutex<ProcessSignals>,
+    /// Whether another process may replace this one although no service manager would know of it.
+    pub(super) replaceable: bool,
     /// What this process knows of the one that it replaces.
     pub(super) successor: Mutex<Option<Successor>>,
     /// What a process that replaces this one gets.
@@ -113,7 +115,7 @@ impl Ending {
             let estate = self.estate.lock().await;
             let Some(estate) = estate.as_ref() else { continue };
             let handed_over = tokio::select! {
-                handed_over = succession::hand_over(estate, &self.shared) => handed_over,
+                handed_over = succession::hand_over(estate, &self.shared, self.replaceable) => handed_over,
                 () = signals.end() => {
                     warn!("a signal to end comes first: this process is not replaced");
                     break;

@@ -3,8 +3,12 @@
 //! On SIGUSR2 the process starts its binary once more and hands it the sockets that it listens on. Both hold them from
 //! then on, and only the old one accepts. The new one reads the policy, the keys of issuers and the revocation list, and
 //! says when it is ready to decide. Then the old one stops taking revocations, hands over those that it has in memory,
-//! and the new one begins to accept; only when it says so does the old one drain and end. Whatever goes wrong before that,
-//! the old one goes on as if nothing had been asked of it.
+//! and lets go when the new one says that it has them: it closes the channel, drains and ends. Whatever goes wrong before
+//! that, the old one goes on as if nothing had been asked of it.
+//!
+//! The new one accepts when the channel is closed, and not before: it is closed either by a process that has let go, or by
+//! the end of one, and a new process that is not to serve has been killed by then. So there is always one of them that
+//! serves, and never two that take revocations.
 //!
 //! They talk through a pair of sockets, of which one is the new process's standard input:
 //!
@@ -13,6 +17,7 @@
 //! new → old    ready
 //! old → new    [{"key":"…","time":null,"seconds":3600,"reason":"…"}]
 //! new → old    serving
+//! old → new    the end of the channel
 //! ```
 
 mod message;
@@ -23,7 +28,7 @@ use tokio::sync::watch;
 
 pub(super) use message::Estate;
 pub(super) use predecessor::hand_over;
-pub(super) use successor::Successor;
+pub(super) use successor::{Successor, pass_on};
 
 /// Names the process that is to be replaced, in the environment of the one that replaces it.
 const PREDECESSOR: &str = "PORTCULLIS_PREDECESSOR";
@@ -31,7 +36,7 @@ const PREDECESSOR: &str = "PORTCULLIS_PREDECESSOR";
 /// What a new process says when it could serve.
 const READY: &str = "ready";
 
-/// What it says when it does.
+/// What it says when it has everything, and serves once the other has let go.
 const SERVING: &str = "serving";
 
 /// What has gone wrong between the two processes.
@@ -58,6 +63,12 @@ pub enum SuccessionError {
          revoke it there, lift it here, and try again"
     )]
     Inheritance,
+    /// Nobody would know that the new process is the service.
+    #[error(
+        "whoever started this process may take its end for that of the service: let systemd start it (`Type=notify`), or \
+         say that it does not matter, with `portcullis run --replaceable`"
+    )]
+    Unfollowed,
     /// It is ending, and says why in its own log.
     #[error("it has ended ({0}); why, it has logged")]
     Ended(std::process::ExitStatus),
@@ -93,6 +104,11 @@ impl Gate {
     pub(super) async fn opened(&self) {
         // The sender lives as long as this does, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|turn| *turn != Turn::NotYet).await;
+    }
+
+    /// Whether it is the turn of another process.
+    pub(super) fn is_handed_over(&self) -> bool {
+        *self.0.borrow() == Turn::Theirs
     }
 
     /// Waits until it is the turn of another process.

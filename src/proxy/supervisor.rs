@@ -3,6 +3,11 @@
 use log::warn;
 use sd_notify::NotifyState;
 
+/// Whether there is one that would know which process the service is from now on.
+pub(super) fn follows() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
 /// Requests are being served.
 pub(super) fn serving() {
     tell(&[NotifyState::Ready]);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::cutoff::carries_time;
+use crate::authn::api_key::format::{self, Shape};
 use crate::authn::revocable::{Kind, issuer_hash};
 use crate::fingerprint::Fingerprint;
 use crate::units::TimeSpan;
@@ -56,6 +57,13 @@ impl Name {
         }
         if id.chars().any(char::is_control) {
             return Err(Invalid::ControlCharacter("identifier"));
+        }
+        // The whole credential would stand in Redis, in logs and in listings, and revoke nothing.
+        if format::check(id) != Shape::Foreign {
+            return Err(Invalid::WholeKey);
+        }
+        if id.starts_with("eyJ") && id.matches('.').count() == 2 {
+            return Err(Invalid::WholeToken);
         }
         let id = match (kind, issuer) {
             (Kind::Jti, Issuer::Any) => format!("*:{id}"),
@@ -289,6 +297,14 @@ pub enum Invalid {
     /// Not one of the kinds.
     #[error("the kind is one of `client`, `jti`, `key`, `sid`, `sub` and `user`")]
     UnknownKind,
+    /// A secret, which is not what a key is revoked by.
+    #[error(
+        "this is an API key itself: revoke it by its identifier, which stands behind `pcl_`, such as `k_4fQ9xT`"
+    )]
+    WholeKey,
+    /// A secret, which is not what a token is revoked by.
+    #[error("this is a token itself: revoke it by one of its claims, such as its `jti`")]
+    WholeToken,
 }
 
 #[cfg(test)]

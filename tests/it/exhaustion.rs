@@ -2,6 +2,7 @@
 //! HTTP/2 frames without number. Each loses its connection at a known time, memory stays where it was, and others are
 //! served as ever.
 
+mod admin;
 mod connections;
 mod frames;
 mod reading;

@@ -1,5 +1,9 @@
 //! A new process takes the place of the running one (`SIGUSR2`): nobody is refused, cut off or let through meanwhile.
 
+mod admin;
+mod alone;
+mod logs;
+
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +36,7 @@ struct Successor(u32);
 impl Successor {
     async fn terminate(self) {
         signal(self.0, Signal::Terminate);
-        let of = format!("/proc/{}/stat", self.0);
-        eventually("the end of the new process", || {
-            // Whose parent is gone may stay as a zombie where the first process does not look after it.
-            let stat = std::fs::read_to_string(&of).unwrap_or_default();
-            let state = stat.rsplit(") ").next().unwrap_or_default().chars().next();
-            matches!(state, None | Some('Z' | 'X')).then_some(())
-        })
-        .await;
+        gone(self.0).await;
         std::mem::forget(self);
     }
 }
@@ -49,6 +46,18 @@ impl Drop for Successor {
         let process = i32::try_from(self.0).ok().and_then(rustix::process::Pid::from_raw);
         let _ = process.map(|process| rustix::process::kill_process(process, rustix::process::Signal::KILL));
     }
+}
+
+/// Waits until a process that this test did not start itself is gone.
+async fn gone(number: u32) {
+    let of = format!("/proc/{number}/stat");
+    eventually("the end of the new process", || {
+        // Whose parent is gone may stay as a zombie where the first process does not look after it.
+        let stat = std::fs::read_to_string(&of).unwrap_or_default();
+        let state = stat.rsplit(") ").next().unwrap_or_default().chars().next();
+        matches!(state, None | Some('Z' | 'X')).then_some(())
+    })
+    .await;
 }
 
 struct Cast {
@@ -61,10 +70,15 @@ impl Cast {
         Self { upstream: Upstream::start(), key: ApiKey::of("acme").id("k_acme") }
     }
 
-    fn gateway(&self, redis: &str) -> GatewayBuilder {
+    /// A gateway that another process may replace, as systemd would allow.
+    fn gateway(&self, section: &str) -> GatewayBuilder {
+        self.gateway_as_is(section).argument("--replaceable")
+    }
+
+    fn gateway_as_is(&self, section: &str) -> GatewayBuilder {
         Gateway::builder(YAML)
             .with("upstream", self.upstream.url())
-            .with("redis", redis)
+            .with("redis", section)
             .file("keys.yaml", keys_yaml(&[&self.key]))
     }
 
@@ -356,7 +370,7 @@ async fn the_service_manager_is_told() {
         });
         heard.await.unwrap()
     };
-    let gateway = cast.gateway("").env("NOTIFY_SOCKET", path.to_str().unwrap()).start().await;
+    let gateway = cast.gateway_as_is("").env("NOTIFY_SOCKET", path.to_str().unwrap()).start().await;
     assert_eq!(hear().await, "READY=1");
     gateway.signal(Signal::Replace);
     let successor = replaced(&gateway, 0).await;

@@ -6,6 +6,7 @@ use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use crate::authn::guessing::TooMany;
 use crate::revocation::store::Failure;
@@ -94,15 +95,22 @@ pub(super) fn check_is_json(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-/// The body of a request.
-pub(super) async fn body(session: &mut ServerSession) -> Result<Vec<u8>, Refused> {
+/// The body of a request, which has to be here by `deadline`.
+pub(super) async fn body(session: &mut ServerSession, deadline: Instant) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
     loop {
-        match session.read_request_body().await {
-            Ok(Some(piece)) if body.len() + piece.len() <= LARGEST_BODY => body.extend_from_slice(&piece),
-            Ok(Some(_)) => return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
-            Ok(None) => return Ok(body),
-            Err(_) => return Err(Refused::bad("the body cannot be read")),
+        match timeout_at(deadline, session.read_request_body()).await {
+            Ok(Ok(Some(piece))) if body.len() + piece.len() <= LARGEST_BODY => body.extend_from_slice(&piece),
+            Ok(Ok(Some(_))) => {
+                return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
+            }
+            Ok(Ok(None)) => return Ok(body),
+            Ok(Err(_)) => return Err(Refused::bad("the body cannot be read")),
+            Err(_) => {
+                // The rest of it is not waited for either.
+                session.set_keepalive(None);
+                return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time"));
+            }
         }
     }
 }

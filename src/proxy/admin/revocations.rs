@@ -22,7 +22,7 @@ pub(super) async fn answer(app: &AdminApp, session: &mut ServerSession) -> Respo
     let access =
         check_origin(headers).and_then(|()| app.access.check(headers, &configuration.admin, app.source));
     let result = match access {
-        Ok(principal) => carry_out(&app.shared, session, app.by(principal)).await,
+        Ok(principal) => carry_out(app, session, app.by(principal)).await,
         Err(refused) => {
             app.record(&refused, session);
             Err(refused)
@@ -33,22 +33,31 @@ pub(super) async fn answer(app: &AdminApp, session: &mut ServerSession) -> Respo
 
 /// Reads or writes the list for somebody who may.
 pub(super) async fn carry_out(
-    shared: &Shared,
+    app: &AdminApp,
     session: &mut ServerSession,
     by: Administrator,
 ) -> Result<Response<Vec<u8>>, Refused> {
-    let request = session.req_header();
+    let (request, shared) = (session.req_header(), app.shared.clone());
     let method = request.method.clone();
     let query = request.uri.query().unwrap_or_default().to_owned();
     match method {
-        Method::GET | Method::HEAD => list(shared, &query).await,
+        Method::GET | Method::HEAD => list(&shared, &query).await,
         Method::POST => {
             check_is_json(&request.headers)?;
-            add(shared, &body(session).await?, by).await
+            let body = body(session, app.deadline).await?;
+            to_its_end(async move { add(&shared, &body, by).await }).await
         }
-        Method::DELETE => remove(shared, &query, by).await,
+        Method::DELETE => to_its_end(async move { remove(&shared, &query, by).await }).await,
         _ => Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "use GET, POST or DELETE")),
     }
+}
+
+/// Carries a change out on a task of its own: it is recorded, too, if whoever asked for it loses the connection meanwhile.
+async fn to_its_end(
+    change: impl Future<Output = Result<Response<Vec<u8>>, Refused>> + Send + 'static,
+) -> Result<Response<Vec<u8>>, Refused> {
+    let ended = tokio::spawn(change).await;
+    ended.unwrap_or_else(|_| Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "this came to no end")))
 }
 
 async fn list(shared: &Shared, query: &str) -> Result<Response<Vec<u8>>, Refused> {

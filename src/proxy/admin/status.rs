@@ -84,7 +84,7 @@ async fn find(app: &AdminApp, path: &str, session: &mut ServerSession) -> Result
             } else {
                 may_change(app, session).map(|_open| Principal::AdminSession)?
             };
-            revocations::carry_out(&app.shared, session, app.by(principal)).await
+            revocations::carry_out(app, session, app.by(principal)).await
         }
         "/status" | "/status/page.css" | "/status/page.js" | "/status/now" | "/status/policy"
         | "/status/session" => {
@@ -136,7 +136,7 @@ async fn sign_in(app: &AdminApp, session: &mut ServerSession) -> Result<Response
     let configuration = app.shared.configuration.load_full();
     let token = configuration.admin.token.as_ref().ok_or_else(read_only)?;
     check_is_json(&headers)?;
-    let body = Secret::new(body(session).await?);
+    let body = Secret::new(body(session, app.deadline).await?);
     // What is wrong with it is not said: it would be said with a piece of the body.
     let sent: SignIn =
         serde_json::from_slice(body.expose()).map_err(|_| Refused::bad("a `token` is expected"))?;

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::super::shared::Shared;
+use super::super::supervisor;
 use super::{Estate, PREDECESSOR, READY, SERVING, SuccessionError, Turn};
 use crate::revocation::store::Bequest;
 
@@ -21,17 +22,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LAST_STEP: Duration = Duration::from_secs(10);
 
 /// Starts the binary again, with the same arguments, and hands it everything. Returns its number when it serves: this
-/// process no longer accepts anything then, and has only to drain.
-pub(in crate::proxy) async fn hand_over(estate: &Estate, shared: &Shared) -> Result<u32, SuccessionError> {
+/// process no longer accepts anything then, and has only to drain. `replaceable` says that nobody takes its end for that
+/// of the service.
+pub(in crate::proxy) async fn hand_over(
+    estate: &Estate,
+    shared: &Shared,
+    replaceable: bool,
+) -> Result<u32, SuccessionError> {
     if std::process::id() == 1 {
         return Err(SuccessionError::First);
     }
+    if !(replaceable || supervisor::follows()) {
+        return Err(SuccessionError::Unfollowed);
+    }
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    // A socket of a pair that was made a moment ago has room for it, so this does not block.
+    estate.send(&ours)?;
+    ours.set_nonblocking(true)?;
+    // It is closed after the new process was told, released or killed, so it is declared before that.
+    let mut channel = BufReader::new(UnixStream::from_std(ours)?);
     let mut child = Started(Some(start(theirs)?));
     let store = shared.configuration.load().list.store().clone();
     let result = tokio::select! {
         biased;
-        result = talk(ours, estate, || store.hand_over()) => result,
+        result = talk(&mut channel, || store.hand_over()) => result,
         ended = child.ended() => Err(ended),
     };
     if result.is_ok() {
@@ -40,6 +54,7 @@ pub(in crate::proxy) async fn hand_over(estate: &Estate, shared: &Shared) -> Res
         child.end().await;
         store.keep();
     }
+    drop(channel);
     result.map(|()| child.release())
 }
 
@@ -88,21 +103,16 @@ fn start(channel: std::os::unix::net::UnixStream) -> Result<Child, SuccessionErr
 }
 
 async fn talk(
-    channel: std::os::unix::net::UnixStream,
-    estate: &Estate,
+    channel: &mut BufReader<UnixStream>,
     bequeath: impl FnOnce() -> Vec<Bequest>,
 ) -> Result<(), SuccessionError> {
-    // A socket of a pair that was made a moment ago has room for it, so this does not block.
-    estate.send(&channel)?;
-    channel.set_nonblocking(true)?;
-    let mut channel = BufReader::new(UnixStream::from_std(channel)?);
-    expect(&mut channel, READY, PATIENCE).await?;
+    expect(channel, READY, PATIENCE).await?;
     let mut line = serde_json::to_vec(&bequeath()).map_err(std::io::Error::from)?;
     line.push(b'\n');
     timeout(LAST_STEP, channel.write_all(&line))
         .await
         .map_err(|_| SuccessionError::Slow(LAST_STEP.as_secs()))??;
-    expect(&mut channel, SERVING, LAST_STEP).await
+    expect(channel, SERVING, LAST_STEP).await
 }
 
 async fn expect(

@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use log::info;
+use log::{info, warn};
+use rustix::process::{Signal, getppid, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::sleep;
 
@@ -31,7 +32,7 @@ impl Successor {
     /// Takes over the sockets, if this process was started to replace another one.
     pub(in crate::proxy) fn find() -> Result<Option<Self>, SuccessionError> {
         let Some(predecessor) = std::env::var_os(PREDECESSOR) else { return Ok(None) };
-        let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().to_string());
+        let parent = getppid().map(|parent| parent.as_raw_nonzero().to_string());
         if parent.is_none_or(|parent| *parent != *predecessor) {
             return Err(SuccessionError::NotAsked);
         }
@@ -72,10 +73,25 @@ impl Successor {
         if !shared.configuration.load().list.store().inherit(&bequests) {
             return Err(SuccessionError::Inheritance);
         }
+        // From here on nothing of the old process is needed: if it is gone, this one serves all the same.
+        if say(&mut channel, SERVING).await.is_ok() {
+            let _ = channel.fill_buf().await;
+        }
         shared.gate.turn(Turn::Ours);
-        say(&mut channel, SERVING).await?;
         info!("this process serves now, with {} revocations of the old one", bequests.len());
+        // Somebody may have renamed the files since this process has opened them, and told the old one.
+        shared.journals.reopen();
         Ok(())
+    }
+}
+
+/// Passes a signal on to the process that this one has replaced, for as long as that one drains: nobody else knows of it
+/// any more. Its parent is that one, or the number would be another one.
+pub(in crate::proxy) fn pass_on(signal: Signal) {
+    let Some(predecessor) = std::env::var_os(PREDECESSOR) else { return };
+    let parent = getppid().filter(|parent| *predecessor == *parent.as_raw_nonzero().to_string());
+    if let Some(Err(error)) = parent.map(|parent| kill_process(parent, signal)) {
+        warn!("the process that this one has replaced cannot be sent a signal: {error}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::panic::Location;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -145,10 +146,33 @@ impl Lines {
     }
 }
 
+/// Marks processes in their environment, so that those are found that were started by a process of this test.
+const MARK: &str = "STARTED_BY_TEST";
+
+/// How many were started.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Kills every process that has this in its environment.
+fn kill_marked(mark: &str) {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let Some(process) = number.and_then(rustix::process::Pid::from_raw) else { continue };
+        // It may be gone by now, or somebody else's.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// A running process.
 pub struct Process {
     child: Mutex<Child>,
     pid: u32,
+    /// What its environment has, and that of whatever it starts.
+    mark: String,
+    /// Whether it was asked to let another one take over, which nobody waits for then.
+    replaced: AtomicBool,
     readers: Mutex<Vec<thread::JoinHandle<()>>>,
     /// What it writes to standard output.
     pub stdout: Lines,
@@ -165,8 +189,20 @@ impl Process {
     /// Starts a command that writes its standard output there; of that, only what goes into a pipe of this process's own
     /// is kept.
     pub fn start_writing_to(stdout: Stdio, command: &mut Command) -> Self {
+        Self::start_between(Stdio::null(), stdout, command)
+    }
+
+    /// Starts a command that has this as its standard input.
+    pub fn start_reading(stdin: Stdio, command: &mut Command) -> Self {
+        Self::start_between(stdin, Stdio::piped(), command)
+    }
+
+    fn start_between(stdin: Stdio, stdout: Stdio, command: &mut Command) -> Self {
+        let mark = format!("{MARK}={}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let (name, value) = mark.split_once('=').unwrap();
         let mut child = command
-            .stdin(Stdio::null())
+            .env(name, value)
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
@@ -177,7 +213,8 @@ impl Process {
         };
         let (stderr, err) = Lines::of(child.stderr.take().unwrap());
         let pid = child.id();
-        Self { child: Mutex::new(child), pid, readers: Mutex::new(vec![out, err]), stdout, stderr }
+        let (child, readers) = (Mutex::new(child), Mutex::new(vec![out, err]));
+        Self { child, pid, mark, replaced: AtomicBool::new(false), readers, stdout, stderr }
     }
 
     /// Its number.
@@ -187,6 +224,7 @@ impl Process {
 
     /// Sends it a signal.
     pub fn signal(&self, which: Signal) {
+        self.replaced.fetch_or(matches!(which, Signal::Replace), Ordering::Relaxed);
         signal(self.pid, which);
     }
 
@@ -213,12 +251,15 @@ impl Process {
         })
     }
 
-    /// Kills it, and returns when it is gone and everything that it wrote has been read.
+    /// Kills it and those that have replaced it, and returns when it is gone and everything that it wrote has been read.
     pub fn kill(&self) {
         {
             let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if self.replaced.load(Ordering::Relaxed) {
+            kill_marked(&self.mark);
         }
         // Something that it started might still hold its output open: that is not worth waiting for.
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -195,6 +195,9 @@ async fn a_list_in_memory() {
     assert!(refused.code() != 0 && refused.stderr.contains("admin API"), "{refused:?}");
 }
 
+/// A key of our own making, as it was copied.
+const WHOLE_KEY: &str = "pcl_k_4fQ9xT_0123456789abcdefghijklmnopqrstuvwxyz0123456abc";
+
 /// What makes no sense is refused with a word about it, and nothing is written.
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
@@ -224,6 +227,9 @@ async fn what_makes_no_sense_is_refused() {
         format!("{{\"kind\":\"key\",\"id\":\"{long}\"}}"),
         format!("{{\"kind\":\"key\",\"id\":\"a\",\"reason\":\"{long}\"}}"),
         "{\"kind\":\"key\",\"id\":\"a\"} trailing".to_owned(),
+        // The credentials themselves, which would be written down and revoke nothing.
+        json!({ "kind": "key", "id": WHOLE_KEY }).to_string(),
+        json!({ "kind": "jti", "id": cast.issuer.token().sign() }).to_string(),
         "[".repeat(10_000),
     ] {
         let call = gateway.admin();
@@ -232,6 +238,11 @@ async fn what_makes_no_sense_is_refused() {
         assert_eq!(answer.status, 400, "{body}: {answer:?}");
         assert!(answer.json()["error"].as_str().is_some_and(|text| !text.is_empty()), "{answer:?}");
     }
+    let refused = revoke(&gateway, &["--key", WHOLE_KEY]).await;
+    assert!(refused.code() != 0 && !format!("{refused:?}").contains(WHOLE_KEY), "{refused:?}");
+    assert!(
+        !gateway.everything_logged().contains(WHOLE_KEY) && !gateway.everything_logged().contains(".eyJ")
+    );
     let large = json!({ "kind": "key", "id": "a", "reason": "x".repeat(1 << 20) });
     gateway.admin().post("/revocations").json(&large).await.assert_status(413);
     for query in [
