@@ -140,7 +140,28 @@ pub struct Problem {
     severity: Severity,
     place: Option<Place>,
     what: String,
-    hint: Option<String>,
+    hint: Option<Hint>,
+}
+
+/// What would be right.
+#[derive(Clone, Debug)]
+enum Hint {
+    /// A text in which the line of another place stands. Lines are found by counting, so it is done for what is shown only.
+    Line {
+        before: &'static str,
+        place: Place,
+        after: &'static str,
+    },
+    Text(String),
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { before, place, after } => write!(formatter, "{before}{}{after}", place.line()),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
 }
 
 impl Problem {
@@ -161,7 +182,13 @@ impl Problem {
 
     /// Says what would be right.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(Hint::Text(hint.into()));
+        self
+    }
+
+    /// Says in which line something else stands: its number comes between the two texts.
+    pub fn hint_at_line(&mut self, before: &'static str, place: &Place, after: &'static str) -> &mut Self {
+        self.hint = Some(Hint::Line { before, place: place.clone(), after });
         self
     }
 
@@ -173,20 +200,27 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.what.as_str());
+        let line = self.place.as_ref().map_or(1, Place::line);
+        let hint = self.hint.as_ref().map(ToString::to_string);
         let text = self.place.as_ref().map(|place| place.source.masked());
         let mut group = match self.place.as_ref().zip(text.as_deref()) {
             Some((place, text)) => {
                 let path = place.path().to_string_lossy();
+                // Only this line: a file may have a million.
+                let span = place.first_line(text);
+                let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+                let end = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
                 title.element(
-                    Snippet::source(text.as_str())
+                    Snippet::source(&text[begin..end])
+                        .line_start(line)
                         .path(path)
-                        .annotation(AnnotationKind::Primary.span(place.first_line(text))),
+                        .annotation(AnnotationKind::Primary.span(span.start - begin..span.end - begin)),
                 )
             }
             None => annotate_snippets::Group::with_title(title),
         };
-        if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.message(hint.as_str()));
+        if let Some(hint) = hint {
+            group = group.element(Level::HELP.message(hint));
         }
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
@@ -209,7 +243,14 @@ impl fmt::Display for Problem {
 
 /// Everything that was found, in the order it was found in.
 #[derive(Clone, Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    found: Vec<Problem>,
+    /// Errors that were found and only counted.
+    counted: usize,
+}
+
+/// So many problems are shown at once. Whoever has more has made one mistake many times, or has named the wrong file.
+const MOST_SHOWN: usize = 100;
 
 impl Problems {
     /// Adds an error at `place`.
@@ -233,53 +274,85 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, place: Option<Place>, what: String) -> &mut Problem {
-        let at = self.0.len();
-        self.0.push(Problem { severity, place, what, hint: None });
-        &mut self.0[at]
+        let at = self.found.len();
+        self.found.push(Problem { severity, place, what, hint: None });
+        &mut self.found[at]
+    }
+
+    /// Counts one more error, of which nothing else is kept.
+    pub fn count_error(&mut self) {
+        self.counted += 1;
     }
 
     /// Takes over everything that `other` found.
     pub fn append(&mut self, other: Problems) {
-        self.0.extend(other.0);
+        let Problems { found, counted } = other;
+        self.found.extend(found);
+        self.counted += counted;
     }
 
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(Problem::is_error)
+        self.error_count() > 0
     }
 
     /// How many errors there are.
     pub fn error_count(&self) -> usize {
-        self.0.iter().filter(|problem| problem.is_error()).count()
+        self.found.iter().filter(|problem| problem.is_error()).count() + self.counted
     }
 
     /// How many problems there are, warnings included.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.found.len() + self.counted
     }
 
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The problems, ordered by file and line so that they read like the file.
     pub fn sorted(&self) -> Vec<&Problem> {
-        let mut problems: Vec<&Problem> = self.0.iter().collect();
-        problems.sort_by_key(|problem| {
-            problem
-                .place
-                .as_ref()
-                .map(|place| (place.path().to_path_buf(), place.start, problem.what.clone()))
+        let mut problems: Vec<&Problem> = self.found.iter().collect();
+        problems.sort_by_key(|&problem| {
+            problem.place.as_ref().map(|place| (place.path(), place.start, problem.what.as_str()))
         });
         problems
     }
 
-    /// All of them, rendered one after the other with a blank line between.
-    pub fn render(&self, styled: bool) -> String {
-        let texts: Vec<String> = self.sorted().into_iter().map(|problem| problem.render(styled)).collect();
-        texts.join("\n\n")
+    /// What is shown, in the order of [`Problems::sorted`]: errors rather than anything else, and not too many. Beside it,
+    /// how many are not shown.
+    fn shown(&self) -> (Vec<&Problem>, usize) {
+        let mut shown = self.sorted();
+        let errors = self.found.iter().filter(|problem| problem.is_error()).count();
+        let mut room = (errors.min(MOST_SHOWN), MOST_SHOWN.saturating_sub(errors));
+        shown.retain(|problem| {
+            let room = if problem.is_error() { &mut room.0 } else { &mut room.1 };
+            let fits = *room > 0;
+            *room = room.saturating_sub(1);
+            fits
+        });
+        let left = self.len() - shown.len();
+        (shown, left)
     }
+
+    /// A line for each that is shown, and one that says how many are not.
+    pub fn lines(&self) -> Vec<String> {
+        let (shown, left) = self.shown();
+        shown.into_iter().map(ToString::to_string).chain(and_more(left)).collect()
+    }
+
+    /// What is shown, rendered one after the other with a blank line between, and how much is not.
+    pub fn render(&self, styled: bool) -> String {
+        let (shown, left) = self.shown();
+        let texts = shown.into_iter().map(|problem| problem.render(styled));
+        texts.chain(and_more(left)).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+fn and_more(left: usize) -> Option<String> {
+    let noun = if left == 1 { "problem" } else { "problems" };
+    (left > 0).then(|| format!("and {left} more {noun}, which are not shown"))
 }
 
 /// The candidate that `wrong` was most likely meant to be, if one is close enough to suggest.
@@ -294,49 +367,4 @@ pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(text: &str, at: &str) -> Place {
-        let start = text.find(at).unwrap();
-        let source = Source::new(PathBuf::from("gateway.yaml"), text, &[]);
-        Place::new(Arc::new(source), start.try_into().unwrap(), (start + at.len()).try_into().unwrap())
-    }
-
-    #[test]
-    fn line_and_column_are_counted_in_characters_from_one() {
-        let place = place("a: 1\n  né: x\n", "x");
-        assert_eq!((place.line(), place.column()), (2, 7));
-    }
-
-    #[test]
-    fn a_rendered_problem_names_place_line_caret_and_hint() {
-        let text = "auth:\n  users:\n    audiance: x\n";
-        let mut problems = Problems::default();
-        problems.error(&place(text, "audiance"), "unknown key `audiance`").hint("did you mean `audience`?");
-        let expect = "error: unknown key `audiance`\n --> gateway.yaml:3:5\n  |\n3 |     audiance: x\n  |     ^^^^^^^^\n  |\n  = help: did you mean `audience`?";
-        assert_eq!(problems.render(false), expect);
-        assert_eq!(
-            problems.sorted()[0].to_string(),
-            "gateway.yaml:3:5: unknown key `audiance` (did you mean `audience`?)"
-        );
-    }
-
-    #[test]
-    fn secrets_are_masked_in_the_quoted_line() {
-        let text = "secret: hunter2\n";
-        let source = Arc::new(Source::new(PathBuf::from("g.yaml"), text, std::slice::from_ref(&(8..15))));
-        let mut problems = Problems::default();
-        problems.error(&Place::new(source, 0, 6), "wrong");
-        let rendered = problems.render(false);
-        assert!(rendered.contains("secret: *******") && !rendered.contains("hunter2"), "{rendered}");
-    }
-
-    #[test]
-    fn nearest_suggests_only_what_is_close() {
-        let keys = ["audience", "issuer", "algorithms"];
-        assert_eq!(nearest("audiance", keys), Some("audience"));
-        assert_eq!(nearest("Issuer", keys), Some("issuer"));
-        assert_eq!(nearest("colour", keys), None);
-    }
-}
+mod tests;

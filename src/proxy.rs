@@ -244,7 +244,7 @@ fn load(
     };
     let configuration = Configuration::load(path, &services, None)
         .map_err(|rejected| ServeError::Configuration(Box::new(rejected)))?;
-    for problem in configuration.warnings.sorted() {
+    for problem in configuration.warnings.lines() {
         warn!("{problem}");
     }
     Ok(configuration)

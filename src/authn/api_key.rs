@@ -186,15 +186,15 @@ fn compile_keys(
 ) -> HashMap<Digest, Arc<Identity>> {
     let KeyFile { keys: entries } = &**file;
     let mut keys = HashMap::with_capacity(entries.len());
-    // Which line a place is in is found by counting, so it is asked for only when it is to be shown.
     let mut ids: HashMap<&str, &Located<String>> = HashMap::with_capacity(entries.len());
     for entry in entries {
         let KeyEntry { id, owner, label: _, sha256, scopes, roles, created, expires } = entry;
         if let Some(first) = ids.insert(id, id) {
-            let line = first.place().line();
-            loading.error(id.place(), format!("the key id `{}` is used twice", **id)).hint(format!(
-                "the first one is in line {line}: an id names one key in logs and revocations"
-            ));
+            loading.error(id.place(), format!("the key id `{}` is used twice", **id)).hint_at_line(
+                "the first one is in line ",
+                first.place(),
+                ": an id names one key in logs and revocations",
+            );
         }
         let Some(subject) = Subject::new(owner) else {
             loading

@@ -49,9 +49,11 @@ pub(super) fn read(
             continue;
         }
         if let Some(first) = seen.insert(line.name, user_place.clone()) {
-            loading
-                .error(&user_place, format!("the user `{}` is listed twice", line.name))
-                .hint(format!("the first one is in line {}", first.line()));
+            loading.error(&user_place, format!("the user `{}` is listed twice", line.name)).hint_at_line(
+                "the first one is in line ",
+                &first,
+                "",
+            );
             continue;
         }
         match StoredHash::parse(hash) {

@@ -41,9 +41,11 @@ pub(super) fn compile(
             &**entry;
         names::check(name, loading);
         if let Some(first) = seen.insert(name, name) {
-            loading
-                .error(name.place(), format!("the route `{}` is given twice", **name))
-                .hint(format!("the first one is in line {}", first.place().line()));
+            loading.error(name.place(), format!("the route `{}` is given twice", **name)).hint_at_line(
+                "the first one is in line ",
+                first.place(),
+                "",
+            );
         }
         uses.upstream(upstream, upstream.place(), loading);
         let pattern = compile_pattern(matches, loading);
