@@ -10,6 +10,7 @@ mod deserializer;
 mod entries;
 mod environment;
 mod fault;
+mod hidden;
 mod located;
 mod reading;
 mod tree;

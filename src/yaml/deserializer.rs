@@ -8,6 +8,7 @@ use serde::forward_to_deserialize_any;
 use super::access::{Entries, Items, LocatedParts, Variant};
 use super::entries::{ENTRIES_MARKER, KEPT_MARKER};
 use super::fault::{Fault, article_list};
+use super::hidden::is_reference;
 use super::located::MARKER;
 use super::reading::Reading;
 use super::tree::{Node, Tree};
@@ -262,11 +263,6 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
     fn deserialize_ignored_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault<'t>> {
         visitor.visit_unit()
     }
-}
-
-/// Whether `raw` says where a secret is instead of being one; a default would be one.
-pub(super) fn is_reference(raw: &str) -> bool {
-    raw.starts_with("file:") || (raw.starts_with("${") && raw.ends_with('}') && !raw.contains(":-"))
 }
 
 /// What stands there, without its content.

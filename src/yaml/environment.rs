@@ -36,7 +36,8 @@ pub(super) fn expand(raw: &str, environment: Environment<'_>) -> Result<String, 
     Ok(expanded)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether it is the name of a variable: letters, digits and `_`, and no digit first.
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')

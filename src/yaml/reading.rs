@@ -59,7 +59,13 @@ impl<'t> Reading<'t> {
                 Err(fault) => fault,
             };
             let entry = self.report(&fault)?;
-            if !self.skipped.borrow_mut().insert(entry) || self.problems.borrow().len() >= MOST_PROBLEMS {
+            if !self.skipped.borrow_mut().insert(entry) {
+                return None;
+            }
+            let mut problems = self.problems.borrow_mut();
+            if problems.len() >= MOST_PROBLEMS {
+                let path = self.source.path().display();
+                problems.error_without_place(format!("the rest of `{path}` was not read: mend these first"));
                 return None;
             }
         }
@@ -97,10 +103,11 @@ impl<'t> Reading<'t> {
         if !shown {
             self.hidden.borrow_mut().push(key.start as usize..key.end as usize);
         }
-        if self.problems.borrow().len() >= MOST_PROBLEMS {
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() >= MOST_PROBLEMS {
+            problems.count_error();
             return;
         }
-        let mut problems = self.problems.borrow_mut();
         if self.options.reserved.contains(&name) {
             problems
                 .error(&self.place(key), format!("`{name}` is not supported yet"))

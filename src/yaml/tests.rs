@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Entries, Located, Options, read};
+use super::{Entries, Located, Options, read, tree};
 use crate::problem::Problems;
 
 #[derive(Debug, Deserialize)]
@@ -147,5 +147,72 @@ fn problems_never_show_a_secret() {
         let shown = problems.render(false) + &format!("{problems:?}");
         assert!(problems.has_errors(), "{text}");
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+/// The place hides a secret, before anything is known about keys and whatever is wrong in its line.
+#[test]
+fn what_stands_in_these_places_is_hidden() {
+    for text in [
+        // What is no variable's name is no reference.
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"${hunter2 with spaces}\" }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"${A}hunter2${B}\" }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"${1hunter2}\" }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"$hunter2\" }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, secret: \"${}hunter2}\" }\n",
+        // Users, passwords and queries of URLs, whatever is wrong in their lines.
+        "version: 1\nroutes:\n  - { jwks_url: 'https://id.example.com/keys?code=hunter2', port: x }\n",
+        "version: 1\nroutes:\n  - { jwks_url: 'https://hunter2@id.example.com/keys', port: x }\n",
+        "version: 1\nroutes:\n  - { url: 'hunter2@id.example.com', port: x }\n",
+        "version: 1\nroutes:\n  - { url: 'id.example.com/keys?hunter2', port: x }\n",
+        "version: 1\nroutes:\n  - { url: \"redis://:hunter2\\x40host\", port: x }\n",
+        "version: 1\nroutes:\n  - { otlp: 'https://collector/v1#hunter2', port: x }\n",
+        "version: 1\nroutes:\n  - { targets: ['http://api', 'http://api/?hunter2'], port: x }\n",
+        "version: 1\nroutes:\n  - { cluster: ['redis-1', 'hunter2@redis-2'], port: x }\n",
+        "version: 1\nupstreams: { api: 'hunter2@api:80', port: x }\n",
+        "version: 1\nroutes:\n  - { name: 'see https://x/?hunter2', port: x }\n",
+        // Header fields in tests.
+        "version: 1\ntests: [{ headers: { Authorization: Bearer hunter2 }, port: x }]\n",
+        "version: 1\ntests: [{ headers: { Cookie: [hunter2], X-API-Key: hunter2 }, port: x }]\n",
+        "version: 1\ntests: [{ headers: { X-API-Key hunter2 }, port: x }]\n",
+        "version: 1\ntests: [{ headers: { X-API-Key:hunter2 }, port: x }]\n",
+        "version: 1\ntests: [{ headers: 'X-API-Key: hunter2', port: x }]\n",
+        "version: 1\ntests: [{ headers: ['X-API-Key: hunter2'], port: x }]\n",
+        "version: 1\ntests: [{ expect: { upstream: { X-Token-Of: hunter2 } }, port: x }]\n",
+        "version: 1\ntests: [{ request: 'GET https://api/?api_key=hunter2', port: x }]\n",
+        "version: 1\ntests: [{ request: 'GET api/?api_key=hunter2', port: x }]\n",
+        // From the digest of a short secret one finds the secret.
+        "version: 1\nroutes:\n  - { name: a, port: x, hash: hunter2 }\n",
+        "version: 1\nroutes:\n  - { name: a, port: x, Hash: $2y$04$hunter2 }\n",
+    ] {
+        let masked = masked(text);
+        assert!(!masked.contains("hunter2"), "{masked}");
+        assert_eq!(masked.len(), text.len(), "{masked}");
+    }
+}
+
+fn masked(text: &str) -> String {
+    let mut problems = Problems::default();
+    let Some((_, source)) = tree::Tree::parse(PathBuf::from("t.yaml"), text, &mut problems) else {
+        panic!("{text}: {problems:?}");
+    };
+    source.masked().clone()
+}
+
+/// What is no secret is shown: whoever has made a mistake has to see it.
+#[test]
+fn a_line_is_shown_as_far_as_it_is_no_secret() {
+    for (text, shown) in [
+        ("version: 1\nroutes:\n  - { secret: \"${HS256}\", port: x }\n", "\"${HS256}\", port: x"),
+        ("version: 1\nroutes:\n  - { secret: 'file:a', port: x }\n", "'file:a', port: x"),
+        ("version: 1\nroutes:\n  - { url: 'https://id/keys', port: x }\n", "'https://id/keys', port: x"),
+        ("version: 1\nroutes:\n  - { url: 'https://id/keys?a', port: x }\n", "'https://id/keys***, port: x"),
+        ("version: 1\nroutes:\n  - { url: 'redis://a@h:1', port: x }\n", "'redis://*@h:1', port: x"),
+        ("version: 1\nroutes:\n  - { name: 'why?', port: x }\n", "'why?', port: x"),
+        ("version: 1\nroutes:\n  - { headers: { X-A: subject }, port: x }\n", "X-A: subject }, port: x"),
+        ("version: 1\ntests: [{ headers: { X-A: b }, port: x }]\n", "{ X-A: * }, port: x"),
+    ] {
+        let masked = masked(text);
+        assert!(masked.contains(shown), "{shown} is not in\n{masked}");
     }
 }

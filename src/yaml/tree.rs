@@ -9,10 +9,9 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
-use super::deserializer::is_reference;
+use super::hidden;
 use super::reading::is_shown;
-use crate::hex;
-use crate::problem::{Place, Problems, Source, nearest};
+use crate::problem::{Place, Problems, Source};
 use crate::secret::looks_like_a_credential;
 
 /// A node and the bytes of the text it stands in.
@@ -34,18 +33,6 @@ pub(super) enum Node {
     Mapping(Vec<(Tree, Tree)>),
 }
 
-/// Keys whose values are masked when a line is quoted, whatever else is wrong with them.
-const SECRET_KEYS: [&str; 6] = ["secret", "password", "token", "passphrase", "passwd", "credential"];
-
-/// Whether a value under this key may be a secret: a misspelt key is no reason to show it.
-fn is_secret_key(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    SECRET_KEYS.iter().any(|key| lower.contains(key)) || nearest(&lower, SECRET_KEYS).is_some()
-}
-
-/// What a digest is written under. Whatever else stands there may be what the digest is of.
-const DIGEST_KEY: &str = "sha256";
-
 impl Tree {
     /// Parses `text`; a syntax error or a duplicate key becomes a problem.
     pub(super) fn parse(path: PathBuf, text: &str, problems: &mut Problems) -> Option<(Tree, Arc<Source>)> {
@@ -66,13 +53,7 @@ impl Tree {
         match serde_yaml::from_str_with_options::<serde_yaml::Spanned<Node>>(text, options) {
             Ok(spanned) => {
                 let tree = Tree::from(spanned);
-                let mut secrets = Vec::new();
-                if matches!(tree.node, Node::Mapping(_)) {
-                    tree.secrets(text, &mut secrets);
-                } else {
-                    // This is no document of ours; it may be a file that holds nothing but a secret.
-                    secrets.push(0..text.len());
-                }
+                let secrets = hidden::secrets(&tree, text);
                 let source = Arc::new(Source::new(path, text, &secrets));
                 tree.report_duplicates(&source, problems);
                 Some((tree, source))
@@ -121,9 +102,11 @@ impl Tree {
                         if let Some(first) = seen.get(name.as_str()) {
                             let name =
                                 if is_shown(name) { format!("`{name}`") } else { "this key".to_owned() };
-                            problems
-                                .error(&place, format!("{name} is given twice"))
-                                .hint(format!("the first one is in line {}: keep one of them", first.line()));
+                            problems.error(&place, format!("{name} is given twice")).hint_at_line(
+                                "the first one is in line ",
+                                first,
+                                ": keep one of them",
+                            );
                         } else {
                             seen.insert(name, place);
                         }
@@ -160,50 +143,6 @@ impl Tree {
         let space = text.get(start..end).map_or(0, |text| text.len() - text.trim_start_matches(' ').len());
         start + space..end
     }
-
-    /// Collects the stretches that may hold a secret: values of keys named like one, and passwords in URLs.
-    fn secrets(&self, text: &str, found: &mut Vec<Range<usize>>) {
-        match &self.node {
-            Node::Null | Node::Boolean(_) | Node::Integer(_) | Node::Number(_) => {}
-            Node::Text(value) => {
-                let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
-                if looks_like_a_credential(value) {
-                    found.push(self.start as usize..self.end as usize);
-                } else if let Some(to) = raw.rfind('@').filter(|at| raw[..*at].contains(':')) {
-                    let from = raw.find("://").map_or(0, |at| at + 3).min(to);
-                    found.push(self.start as usize + from..self.start as usize + to);
-                }
-            }
-            Node::Sequence(items) => items.iter().for_each(|item| item.secrets(text, found)),
-            Node::Mapping(entries) => {
-                for (key, value) in entries {
-                    let name = if let Node::Text(name) = &key.node { name.as_str() } else { "" };
-                    // With a space too few after a colon, the value is a part of the key.
-                    if name.contains([':', '@']) || looks_like_a_credential(name) {
-                        found.push(key.start as usize..key.end as usize);
-                    }
-                    if !matches!(key.node, Node::Text(_)) {
-                        found.push(key.start as usize..line_end(text, key.start as usize));
-                    }
-                    let hides = match &value.node {
-                        Node::Text(raw) if name == DIGEST_KEY => hex::decode::<32>(raw).is_none(),
-                        Node::Text(raw) => is_secret_key(name) && !is_reference(raw),
-                        Node::Null
-                        | Node::Boolean(_)
-                        | Node::Integer(_)
-                        | Node::Number(_)
-                        | Node::Sequence(_)
-                        | Node::Mapping(_) => name == DIGEST_KEY || is_secret_key(name),
-                    };
-                    if hides {
-                        found.push(key.up_to_the_end_of(value, text));
-                    } else {
-                        value.secrets(text, found);
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// What to look for where a file is no YAML: parsers notice later than people go wrong.
@@ -219,7 +158,7 @@ fn without_names(what: &str) -> String {
 }
 
 /// Where the line that byte `at` stands in ends.
-fn line_end(text: &str, at: usize) -> usize {
+pub(super) fn line_end(text: &str, at: usize) -> usize {
     text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |end| at + end)
 }
 

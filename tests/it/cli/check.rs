@@ -226,6 +226,37 @@ fn first_mistakes_are_told_with_a_cure() {
     }
 }
 
+/// Whoever names the wrong file, or has misspelt a key in each of thousands of entries, is told so, and not for ever.
+#[test]
+fn thousands_of_mistakes_are_counted_and_some_are_shown() {
+    let entry = |at: usize| {
+        format!(
+            "  - {{ id: k_{at}, owner: acme, sha256: \"{at:064x}\", expires: never, skopes: [hunter2] }}\n"
+        )
+    };
+    let misspelt: String = (0..5_000).map(entry).collect();
+    let unknown = (0..5_000).map(|at| format!("unknown_{at}: hunter2\n")).collect::<Vec<_>>().concat();
+    // What is only found when a file has been read.
+    let sha256 = "6f".repeat(32);
+    let twice = format!("  - {{ id: k_1, owner: acme, sha256: {sha256}, expires: never }}\n").repeat(5_000);
+    for (yaml, keys, errors) in [
+        (GOOD.to_owned(), format!("keys:\n{misspelt}"), 5_000),
+        (format!("{GOOD}{unknown}"), KEYS.to_owned(), 5_000),
+        (format!("{GOOD}{unknown}"), format!("keys:\n{misspelt}"), 10_000),
+        (GOOD.to_owned(), format!("keys:\n{twice}"), 9_998),
+    ] {
+        let folder = folder(&[("gateway.yaml", &yaml), ("keys.yaml", &keys)]);
+        let done = portcullis(folder.path(), &["check"], "");
+        let told = done.failure();
+        // The warning about the certificate counts, too.
+        let left = errors + 1 - 100;
+        let end = format!("\n\nand {left} more problems, which are not shown\n\n{errors} errors");
+        assert!(told.trim_end().ends_with(&end), "{}", &told[told.len() - 300..]);
+        assert_eq!(told.matches("error: ").count(), 100);
+        assert!(told.len() < 64 << 10 && !told.contains("hunter2"), "{} bytes", told.len());
+    }
+}
+
 /// Which key of the file names an address that is taken.
 #[test]
 fn an_address_that_is_taken_is_told_with_its_key() {

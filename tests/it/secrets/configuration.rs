@@ -90,6 +90,11 @@ fn builder(yaml: &str) -> GatewayBuilder {
         .argument("--log-level=trace")
 }
 
+/// A test of the policy in one line, which expects nothing, and is refused for that.
+fn test_with(what: &str) -> String {
+    format!("\ntests: [{{ name: a, request: GET https://a/, {what}, expect: {{}} }}]\nadmin:")
+}
+
 /// What is wrong, and with it a secret that stands in the file, is misspelt, or comes from elsewhere.
 fn rows() -> Vec<(&'static str, String)> {
     let own =
@@ -157,6 +162,20 @@ fn rows() -> Vec<(&'static str, String)> {
         ("realm: Tools", format!("realm: Tools, key: {MARKER}")),
         ("basic: {", format!("basic_authentication: {{ value: {MARKER},")),
         ("realm: Tools", format!("realm: {MARKER}, }}")),
+        (redis, format!("password: \"${{{MARKER} with spaces}}\"")),
+        (redis, format!("password: \"${MARKER}\"")),
+        (url, format!("url: \"redis://{MARKER}@127.0.0.1:none\"")),
+        (url, format!("url: \"redis://127.0.0.1:6379/0?password={MARKER}\"")),
+        (url, format!("cluster: [\"redis://127.0.0.1:1\", \"{MARKER}@127.0.0.1\"]")),
+        (jwt, format!("jwks_url: \"http://id.example.com/keys?code={MARKER}\"")),
+        (jwt, format!("jwks_url: \"https://id.example.com/keys#{MARKER}\"")),
+        ("\nadmin:", format!("\ntracing: {{ otlp: \"http://{MARKER}@127.0.0.1:4318\" }}\nadmin:")),
+        ("\nadmin:", format!("\ntracing: {{ otlp: \"ftp://127.0.0.1?key={MARKER}\" }}\nadmin:")),
+        ("http://127.0.0.1:1", format!("http://127.0.0.1:1/?key={MARKER}")),
+        ("\nadmin:", test_with(&format!("headers: {{ Authorization: Bearer {MARKER} }}"))),
+        ("\nadmin:", test_with(&format!("headers: {{ Cookie: a={MARKER}, X-API-Key: {MARKER} }}"))),
+        ("\nadmin:", test_with(&format!("headers: [{MARKER}]"))),
+        ("\nadmin:", test_with(&format!("hash: {MARKER}"))),
     ]
 }
 
