@@ -83,6 +83,7 @@ pub(super) fn compile(
     let routes = routes::compile(routes, &methods, &upstreams, &mut uses, services, loading);
     uses.report_unused(loading);
     trials::check(tests, loading);
+    logs::check_files(log, &logs, loading);
     let revocation::policy::Compiled { backing, policy } = revocation?;
     let backing = match purpose {
         Purpose::Serving => backing,

@@ -4,6 +4,7 @@
 //! the buffer and writes it out in batches. When the writer cannot keep up and the buffer is full, lines are dropped and
 //! counted: a slow disk must not slow down requests, and must not be silent either.
 
+mod identity;
 mod output;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
+pub use identity::Identity;
 pub use output::{Destination, Output};
 
 /// The buffer between those who append lines and the writer.

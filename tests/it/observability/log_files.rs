@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::Value;
 
 use crate::harness::client::{Load, Request};
+use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::{Gateway, GatewayBuilder, Reload};
 use crate::harness::process::{Signal, portcullis};
 
@@ -117,6 +118,76 @@ async fn a_log_that_cannot_be_written_is_an_error_at_its_line() {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "{log}: nothing was made");
     }
+}
+
+/// A log that is a file of the policy would spoil it with each line, and make each line a reason to read it again. Two logs
+/// in one file cannot be told apart. Neither is hidden by another name.
+#[tokio::test]
+async fn a_log_takes_the_place_of_no_other_file() {
+    let key = ApiKey::of("acme");
+    let policy = |log: &str| {
+        format!(
+            "log: {log}\nauth: {{ partners: {{ api_key: {{ keys: keys.yaml }} }} }}\n\
+             upstreams: {{ echo: builtin:echo }}\n\
+             routes: [{{ name: all, match: {{ path: /** }}, auth: partners, upstream: echo }}]"
+        )
+    };
+    let gateway = Gateway::builder(&policy("{}")).file("keys.yaml", keys_yaml(&[&key])).start().await;
+    fs::create_dir(gateway.path("folder")).unwrap();
+    symlink("../keys.yaml", gateway.path("folder/soft")).unwrap();
+    symlink("new.log", gateway.path("dangling")).unwrap();
+    fs::write(gateway.path("a.log"), "").unwrap();
+    for (from, to) in [("server.key", "hard"), ("a.log", "hard.log")] {
+        fs::hard_link(gateway.path(from), gateway.path(to)).unwrap();
+    }
+    let path = gateway.path("gateway.yaml");
+    let (spoilt, shared) = ("this is a file of the policy", "the access log goes to the same file");
+    for (log, said) in [
+        ("{ access: file:gateway.yaml }", spoilt),
+        ("{ access: file:folder/../gateway.yaml }", spoilt),
+        ("{ audit: file:keys.yaml }", spoilt),
+        ("{ audit: file:folder/soft }", spoilt),
+        ("{ access: file:server.crt }", spoilt),
+        ("{ access: off, audit: file:hard }", spoilt),
+        ("{ access: file:a.log, audit: file:folder/../a.log }", shared),
+        ("{ access: file:a.log, audit: file:hard.log }", shared),
+        ("{ access: file:new.log, audit: file:dangling }", shared),
+    ] {
+        gateway.write_yaml(&policy(log));
+        let before = ["gateway.yaml", "keys.yaml", "server.crt", "server.key", "a.log"]
+            .map(|name| fs::read(gateway.path(name)).unwrap());
+        let line = fs::read_to_string(&path).unwrap().lines().position(|line| line.starts_with("log:"));
+        let place = format!("gateway.yaml:{}:", line.unwrap() + 1);
+        for command in ["check", "run"] {
+            let done = portcullis([command, "--config", path.to_str().unwrap()]).await;
+            assert_eq!(done.code(), 1, "{log}: {done:#?}");
+            let text = format!("{}{}", done.stdout, done.stderr);
+            assert!(text.contains(said) && text.contains(&place), "{log}: {text}");
+            assert!(text.contains("give ") && text.contains("a file of its own"), "{log}: {text}");
+        }
+        let Reload::Refused(text) = gateway.reload().await else { panic!("{log} was accepted") };
+        assert!(text.contains(said) && text.contains(&place), "{log}: {text}");
+        gateway.https().get("/").headers(&[key.header()]).await.assert_status(200);
+        let after = ["gateway.yaml", "keys.yaml", "server.crt", "server.key", "a.log"]
+            .map(|name| fs::read(gateway.path(name)).unwrap());
+        assert!(before == after, "{log}: a file was written to");
+        assert!(!gateway.path("new.log").exists(), "{log}: a file was made");
+    }
+    // Nobody loses anything that is written to a device, or to the standard output by both.
+    gateway.reload_with(&policy("{ access: file:/dev/null, audit: file:/dev/null }")).await;
+    gateway.reload_with(&policy("{ access: stdout, audit: stdout }")).await;
+}
+
+/// What standard output is, whoever starts the gateway decides.
+#[tokio::test]
+async fn a_log_does_not_go_to_the_file_that_standard_output_goes_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.log");
+    let script = format!(r#"exec "$0" "$@" >>'{}'"#, path.display());
+    let log = format!("{{ access: stdout, audit: \"file:{}\" }}", path.display());
+    let done = builder(&log).shell(&script).spawn_expecting_failure().await;
+    assert!(done.stderr.contains("the access log goes to the same file"), "{done:#?}");
+    assert_eq!(fs::read(path).unwrap(), b"");
 }
 
 #[tokio::test]
