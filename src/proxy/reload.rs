@@ -2,6 +2,8 @@
 //!
 //! A file that is refused changes nothing. A request that has begun keeps the policy that it began with.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use super::shared::Shared;
 use crate::authn::password::HashingPool;
 use crate::config::{Configuration, Rejected, Services};
 use crate::telemetry::audit::{Event, Prompt};
+use refusal::{Refusal, Word};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -35,25 +38,21 @@ struct Refused<'a> {
     /// Its fingerprint.
     policy: &'a str,
     by: Prompt,
-    /// What was wrong when it was refused before, which is not said again.
-    known: Option<&'a str>,
+    /// That it was refused before, and has not changed since.
+    before: Option<Refusal>,
 }
 
 /// What a reload came to.
 struct Outcome {
     /// The files to watch from now on.
     files: Vec<PathBuf>,
-    /// What was wrong, if it was refused.
-    refusal: Option<String>,
+    /// That it was refused.
+    refusal: Option<Refusal>,
 }
 
 /// How often files are looked at. A change counts when two looks in a row agree, so that a file that is being written is
 /// not read half way.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// How soon a policy that was refused is tried again. A file that could not be read, because no descriptor was free or the
-/// disk was away, does not change when it can be.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// How long a reload waits for the keys of issuers that it has not met before.
 const FIRST_KEYS: Duration = Duration::from_secs(5);
@@ -66,7 +65,7 @@ impl Reloader {
         let mut files = self.shared.configuration.load().files.iter().cloned().collect::<Vec<_>>();
         let mut loaded = Stamps::of(&files).of_what_was_read_at(self.read_at, None);
         let mut seen = Stamps::of(&files);
-        let mut refused: Option<(String, Instant)> = None;
+        let mut refused: Option<Refusal> = None;
         loop {
             let forced = tokio::select! {
                 _ = self.hangup.recv() => true,
@@ -79,75 +78,83 @@ impl Reloader {
                 Prompt::Signal
             } else if settled && now != loaded {
                 Prompt::File
-            } else if refused.as_ref().is_some_and(|(_, at)| at.elapsed() >= RETRY) {
+            } else if refused.as_ref().is_some_and(|refusal| refusal.is_due(Instant::now())) {
                 Prompt::Retry
             } else {
                 continue;
             };
-            let known = refused.take().filter(|_| by == Prompt::Retry).map(|(refusal, _)| refusal);
+            let before = refused.take().filter(|_| by == Prompt::Retry);
             let began = self.shared.clock.unix_millis();
-            let outcome = self.reload(by, known.as_deref()).await;
+            let outcome = self.reload(by, before).await;
             files = outcome.files;
             seen = Stamps::of(&files);
             // A reload takes its time, and a file that changes meanwhile has to be read again.
             loaded = seen.clone().of_what_was_read_at(began, Some(&now));
-            refused = outcome.refusal.map(|refusal| (refusal, Instant::now()));
+            refused = outcome.refusal;
         }
     }
 
-    /// Loads the policy and puts it in place. A refusal that is `known` is not logged again.
-    async fn reload(&self, by: Prompt, known: Option<&str>) -> Outcome {
+    /// Loads the policy and puts it in place. What goes with a policy is done and said once it is sure to be the one: a
+    /// policy that is refused is tried again and again.
+    async fn reload(&self, by: Prompt, refused_before: Option<Refusal>) -> Outcome {
         let before = self.shared.configuration.load_full();
         let configuration = match self.load(before.clone()).await {
             Ok(configuration) => configuration,
             Err(rejected) => {
-                let problems: Vec<String> =
-                    rejected.problems.sorted().into_iter().map(ToString::to_string).collect();
+                let problems = rejected.problems.lines();
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
-                let refused = Refused { policy: &rejected.fingerprint, by, known };
-                return self.refuse(&problems, files.into_iter().collect(), &refused);
+                let refused = Refused { policy: &rejected.fingerprint, by, before: refused_before };
+                return self.refuse(&problems, files.into_iter().collect(), refused);
             }
         };
-        let refused = Refused { policy: &configuration.fingerprint, by, known };
-        for problem in configuration.warnings.sorted() {
-            warn!("{problem}");
-        }
-        warn_about_fixed_parts(&before, &configuration);
-        // Requests that need the keys of a new issuer would be answered 503 until they have been read.
-        self.keeper.tend(&configuration);
-        if timeout(FIRST_KEYS, KeyKeeper::settled(&configuration)).await.is_err() {
-            warn!("the keys of an issuer have not been read yet");
-        }
+        let refused = Refused { policy: &configuration.fingerprint, by, before: refused_before };
         let outputs = match Outputs::open(Some(&before.logs), &configuration.logs) {
             Ok(outputs) => outputs,
             Err(error) => {
-                return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), &refused);
+                return self.refuse(&[error.to_string()], both(&before, &configuration), refused);
             }
         };
+        // Requests that need the keys of a new issuer would be answered 503 until they have been read.
+        self.keeper.tend(&configuration);
+        let settled = timeout(FIRST_KEYS, KeyKeeper::settled(&configuration)).await.is_ok();
         if let (Some(state), Some(tls)) = (&self.shared.tls, &configuration.tls)
             && let Err(error) = state.replace(tls)
         {
-            return self.refuse(&[error.to_string()], before.files.iter().cloned().collect(), &refused);
+            return self.refuse(&[error.to_string()], both(&before, &configuration), refused);
+        }
+        for problem in configuration.warnings.lines() {
+            warn!("{problem}");
+        }
+        warn_about_fixed_parts(&before, &configuration);
+        if !settled {
+            warn!("the keys of an issuer have not been read yet");
         }
         let files = configuration.files.iter().cloned().collect();
         let policy = configuration.fingerprint.clone();
         self.shared.accept(configuration);
+        self.shared.metrics.reloads_accepted.inc();
         self.shared.journals.turn_to(outputs);
         self.shared.audit.record(&Event::PolicyLoaded { policy: &policy, by });
         info!("reloaded {}", self.path.display());
         Outcome { files, refusal: None }
     }
 
-    fn refuse(&self, problems: &[String], files: Vec<PathBuf>, refused: &Refused<'_>) -> Outcome {
-        let Refused { policy, by, known } = *refused;
+    fn refuse(&self, problems: &[String], files: Vec<PathBuf>, refused: Refused<'_>) -> Outcome {
+        let Refused { policy, by, before } = refused;
         self.shared.metrics.reload_successful.set(0);
-        let refusal = problems.join("\n");
-        if known != Some(&refusal) {
-            self.shared.audit.record(&Event::PolicyRefused { policy, by, problems });
-            for problem in problems {
-                error!("reload refused, the old configuration stays: {problem}");
+        self.shared.metrics.reloads_refused.inc();
+        let (refusal, word) = Refusal::new(problems.join("\n"), before, Instant::now());
+        let said = match word {
+            Word::News => {
+                self.shared.audit.record(&Event::PolicyRefused { policy, by, problems });
+                Some("reload refused, the old configuration stays")
             }
+            Word::Reminder => Some("reload still refused, the old configuration stays"),
+            Word::Silence => None,
+        };
+        for (said, problem) in said.into_iter().flat_map(|said| problems.iter().map(move |one| (said, one))) {
+            error!("{said}: {problem}");
         }
         Outcome { files, refusal: Some(refusal) }
     }
@@ -171,6 +178,11 @@ impl Reloader {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// The files of either: a change to any of them is a reason to try again.
+fn both(before: &Configuration, now: &Configuration) -> Vec<PathBuf> {
+    before.files.union(&now.files).cloned().collect()
 }
 
 /// What only a restart can change is said by name.

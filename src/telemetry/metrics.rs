@@ -58,6 +58,10 @@ pub struct Metrics {
     pub redis_up: IntGauge,
     /// 1 when the last reload was accepted.
     pub reload_successful: IntGauge,
+    /// Reloads whose policy was put in place.
+    pub reloads_accepted: IntCounter,
+    /// Reloads whose policy was refused, each time it was tried.
+    pub reloads_refused: IntCounter,
     /// When a policy was last accepted, in seconds since the Unix epoch.
     pub reload_success_time: Gauge,
     /// Open connections on the listeners.
@@ -109,6 +113,8 @@ impl Metrics {
         let build =
             make.gauges("build_info", "The version that is running; always 1.", &["version", "revision"])?;
         build.with_label_values(&[version, revision]).set(1.0);
+        let reloads =
+            make.counters("config_reloads_total", "Attempts to load another configuration.", &["result"])?;
         let metrics = Self {
             requests: make.counters(
                 "http_requests_total",
@@ -200,6 +206,8 @@ impl Metrics {
                 "config_last_reload_successful",
                 "1 when the last attempt to load the configuration was accepted.",
             )?,
+            reloads_accepted: reloads.with_label_values(&["accepted"]),
+            reloads_refused: reloads.with_label_values(&["refused"]),
             reload_success_time: make.gauge(
                 "config_last_reload_success_timestamp_seconds",
                 "When a configuration was last accepted.",

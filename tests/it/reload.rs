@@ -1,5 +1,7 @@
 //! Reloads under load: the new policy holds from one moment on, a broken file changes nothing, and no request notices.
 
+mod refused;
+
 use std::time::Duration;
 
 use serde_json::json;
