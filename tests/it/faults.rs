@@ -4,4 +4,5 @@
 mod access_log;
 mod clock;
 mod descriptors;
+mod reading;
 mod upstreams;
