@@ -136,6 +136,11 @@ impl Method {
         self.keys.is_empty()
     }
 
+    /// Whether `key` is one of them, whatever it is good for.
+    pub fn knows(&self, key: &str) -> bool {
+        self.keys.contains_key(&Digest::of(key.as_bytes()))
+    }
+
     /// Looks `key` up at the time `now`, in seconds since the Unix epoch.
     pub fn attempt(&self, key: &Key<'_>, now: u64) -> Attempt {
         let key = key.expose();

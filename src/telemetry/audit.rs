@@ -85,6 +85,15 @@ pub enum Event<'a> {
         /// Why, in their words.
         reason: &'a str,
     },
+    /// The admin API was to revoke or lift something, and the list has not said that it did. It may have.
+    RevocationFailed {
+        /// Who asked for it.
+        by: Administrator,
+        /// What was to be revoked, or no longer.
+        revoked: &'a str,
+        /// What went wrong.
+        reason: &'a str,
+    },
     /// The admin API has lifted a revocation.
     RevocationLifted {
         /// Who asked for it.

@@ -8,9 +8,12 @@ use super::super::shared::Shared;
 use super::AdminApp;
 use super::access::check_origin;
 use super::answer::{Refused, body, check_is_json, document, parse_query};
+use crate::authn::Authenticator;
 use crate::authn::revocable::Kind;
+use crate::config::Configuration;
+use crate::revocation::entry::Invalid;
 use crate::revocation::request::{Revocation, Target};
-use crate::revocation::store::{Cursor, LARGEST_PAGE, Listed};
+use crate::revocation::store::{Cursor, Failure, LARGEST_PAGE, Listed};
 use crate::telemetry::audit::{Administrator, Event};
 
 const DEFAULT_PAGE: usize = 100;
@@ -60,6 +63,23 @@ async fn to_its_end(
     ended.unwrap_or_else(|_| Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "this came to no end")))
 }
 
+/// Refuses a key of this gateway in place of its identifier: it would be written down, and revoke nothing. Keys of our own
+/// making are known by their form, wherever they are from; others only here.
+fn check_is_no_key(configuration: &Configuration, id: &str) -> Result<(), Refused> {
+    let is_key = configuration.gateway.methods.iter().any(|method| match method {
+        Authenticator::ApiKey(method) => method.knows(id),
+        Authenticator::Basic(_) | Authenticator::Jwt(_) => false,
+    });
+    if is_key { Err(Refused::bad(Invalid::WholeKey.to_string())) } else { Ok(()) }
+}
+
+/// Records a change that may have been made, or not: a list that did not answer in time may have heard of it.
+fn failed(shared: &Shared, by: Administrator, revoked: &str, failure: Failure) -> Refused {
+    let refused = Refused::from(failure);
+    shared.audit.record(&Event::RevocationFailed { by, revoked, reason: &refused.why });
+    refused
+}
+
 async fn list(shared: &Shared, query: &str) -> Result<Response<Vec<u8>>, Refused> {
     let parameters: ListParameters = parse_query(query)?;
     let ListParameters { kind, cursor, limit } = parameters;
@@ -82,8 +102,10 @@ async fn add(shared: &Shared, body: &[u8], by: Administrator) -> Result<Response
     let longest_token = configuration.gateway.longest_token();
     let entry =
         revocation.entry(longest_token, &shared.clock).map_err(|error| Refused::bad(error.to_string()))?;
-    configuration.list.store().add(&entry).await?;
+    check_is_no_key(&configuration, &revocation.id)?;
     let (revoked, listed) = (entry.name().to_string(), Listed::of(&entry, &shared.clock));
+    let added = configuration.list.store().add(&entry).await;
+    added.map_err(|failure| failed(shared, by, &revoked, failure))?;
     log::info!("revoked {revoked}");
     let (until, reason) = (listed.expires.as_deref(), &*listed.reason);
     shared.audit.record(&Event::RevocationAdded { by, revoked: &revoked, until, reason });
@@ -94,10 +116,11 @@ async fn remove(shared: &Shared, query: &str, by: Administrator) -> Result<Respo
     let target: Target = parse_query(query)?;
     let name = target.name().map_err(|error| Refused::bad(error.to_string()))?;
     let configuration = shared.configuration.load_full();
-    if !configuration.list.store().remove(&name).await? {
+    let revoked = name.to_string();
+    let removed = configuration.list.store().remove(&name).await;
+    if !removed.map_err(|failure| failed(shared, by, &revoked, failure))? {
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("{name} is not revoked")));
     }
-    let revoked = name.to_string();
     log::info!("lifted {revoked}");
     shared.audit.record(&Event::RevocationLifted { by, revoked: &revoked });
     Ok(document(StatusCode::OK, &json!({ "lifted": revoked })))

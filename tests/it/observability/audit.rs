@@ -260,3 +260,28 @@ async fn signing_in_and_out_is_recorded() {
         assert!(!gateway.everything_logged().contains(secret), "{secret}");
     }
 }
+
+/// A list that does not answer may have heard of a change all the same, so that it is recorded who asked for it.
+#[tokio::test]
+async fn a_change_that_may_have_been_made_is_recorded() {
+    let (mut redis, issuer, key) = (Redis::start().await, Issuer::start(), ApiKey::of("acme"));
+    let gateway = Gateway::builder(YAML)
+        .with("redis", redis.url())
+        .with("issuer", issuer.url())
+        .file("keys.yaml", keys_yaml(&[&key]))
+        .start()
+        .await;
+    redis.stop();
+    let body = json!({ "kind": "sub", "id": "alice", "reason": "left" });
+    gateway.admin().post("/revocations").json(&body).await.assert_status(503);
+    gateway.admin().call("DELETE", "/revocations?kind=sub&id=bob").await.assert_status(503);
+    assert!(gateway.terminate().await.success());
+    let by = json!({ "principal": "loopback", "source": "127.0.0.1" });
+    let lines = gateway.log_file(FILE);
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["event"] == "revocation_failed").collect();
+    assert_eq!(failed.len(), 2, "{lines:#?}");
+    for (line, revoked) in failed.iter().zip(["sub:alice", "sub:bob"]) {
+        assert_eq!((&line["by"], &line["revoked"]), (&by, &json!(revoked)));
+        assert!(line["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{line}");
+    }
+}

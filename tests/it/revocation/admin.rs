@@ -229,6 +229,7 @@ async fn what_makes_no_sense_is_refused() {
         "{\"kind\":\"key\",\"id\":\"a\"} trailing".to_owned(),
         // The credentials themselves, which would be written down and revoke nothing.
         json!({ "kind": "key", "id": WHOLE_KEY }).to_string(),
+        json!({ "kind": "key", "id": cast.key.key }).to_string(),
         json!({ "kind": "jti", "id": cast.issuer.token().sign() }).to_string(),
         "[".repeat(10_000),
     ] {
@@ -263,6 +264,7 @@ async fn what_makes_no_sense_is_refused() {
         gateway.admin().call(method, "/revocations").await.assert_status(405);
     }
     assert_eq!(redis.cli(&["KEYS", "portcullis:revoked:*"]).await, "");
+    assert!(!gateway.everything_logged().contains(&cast.key.key));
 }
 
 const BODY: &str = r#"{"kind":"key","id":"k_acme"}"#;
