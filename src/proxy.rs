@@ -39,7 +39,9 @@ mod succession;
 mod supervisor;
 mod tls;
 mod upgrade;
+mod workers;
 
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -51,7 +53,7 @@ use async_trait::async_trait;
 use log::{error, info, warn};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::http_proxy;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service;
@@ -84,6 +86,7 @@ pub use succession::SuccessionError;
 use succession::{Estate, Gate, Successor};
 pub use tls::TlsError;
 use tls::TlsState;
+use workers::Workers;
 
 /// How the process is started.
 #[derive(Clone, Debug)]
@@ -110,7 +113,7 @@ pub enum ServeError {
         /// The address.
         address: std::net::SocketAddr,
         /// What the system says.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The file is refused.
     #[error("the configuration is refused")]
@@ -126,13 +129,13 @@ pub enum ServeError {
     Metrics(#[from] prometheus::Error),
     /// Signals cannot be listened to.
     #[error("signals cannot be listened to: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     /// The process was to replace another one, and cannot.
     #[error("the running process cannot be replaced by this one: {0}")]
     Succession(#[from] SuccessionError),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -197,7 +200,8 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     audit.record(&Event::Started { version: env!("CARGO_PKG_VERSION"), pid: std::process::id() });
     let policy = &shared.configuration.load().fingerprint;
     audit.record(&Event::PolicyLoaded { policy, by: Prompt::Start });
-    run(shared.clone(), bound, admin, Upkeep { reloader, reopen }, ending, options.threads);
+    run(shared.clone(), bound, admin, Upkeep { reloader, reopen }, ending, options.threads)
+        .map_err(ServeError::Thread)?;
     if let Some(exporter) = exporter {
         exporter.end();
     }
@@ -250,7 +254,7 @@ fn load(
     Ok(configuration)
 }
 
-fn bind_error(key: &'static str, address: std::net::SocketAddr, error: std::io::Error) -> ServeError {
+fn bind_error(key: &'static str, address: std::net::SocketAddr, error: io::Error) -> ServeError {
     ServeError::Bind { key, address, error }
 }
 
@@ -272,23 +276,31 @@ fn run(
     upkeep: Upkeep,
     ending: Ending,
     threads: usize,
-) {
+) -> io::Result<()> {
     let mut server = Server::new_with_opt_and_conf(None, server_configuration(threads));
     server.bootstrap();
-    let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
-    let mut proxy = http_proxy(&server.configuration, edge);
-    let mut http = HttpServerOptions::default();
-    // CONNECT is refused like any method that a route does not take, and not by the library in its own words.
-    http.allow_connect_method_proxying = true;
-    http.h2_idle_timeout = Some(shared.configuration.load().gateway.limits.idle_timeout);
-    proxy.server_options = Some(http);
-    proxy.h2_options = Some(http2_options(&shared.configuration.load().gateway.limits));
-    let proxy = Arc::new(proxy);
+    let proxies = (0..threads).map(|_| proxy(&shared, &server.configuration)).collect();
+    let workers = Arc::new(Workers::start(&shared, proxies)?);
     let accepting = Some(shared.drain.hold());
-    server.add_service(ListenService { shared: shared.clone(), proxy, listeners, threads, accepting });
+    server.add_service(ListenService { shared: shared.clone(), workers, listeners, accepting });
     server.add_service(AdminService::new(shared.clone(), admin));
     server.add_service(UpkeepService { shared, upkeep: Some(upkeep) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });
+    Ok(())
+}
+
+/// What forwards the requests of one thread, with connections to upstreams of its own.
+fn proxy(shared: &Arc<Shared>, configuration: &Arc<ServerConf>) -> HttpProxy<Edge> {
+    let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
+    let mut proxy = http_proxy(configuration, edge);
+    let limits = shared.configuration.load().gateway.limits;
+    let mut http = HttpServerOptions::default();
+    // CONNECT is refused like any method that a route does not take, and not by the library in its own words.
+    http.allow_connect_method_proxying = true;
+    http.h2_idle_timeout = Some(limits.idle_timeout);
+    proxy.server_options = Some(http);
+    proxy.h2_options = Some(http2_options(&limits));
+    proxy
 }
 
 /// What a client may do on one HTTP/2 connection before it is told to calm down (RFC 9113 §10.5).
@@ -313,12 +325,14 @@ fn http2_options(limits: &Limits) -> H2Options {
 }
 
 fn server_configuration(threads: usize) -> ServerConf {
+    /// Connections to upstreams that are kept while no request uses them.
+    const KEPT: usize = 1024;
     ServerConf {
-        threads,
         // Draining is done before the library hears of the end, so nothing is left to wait for.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
-        upstream_keepalive_pool_size: 1024,
+        // For all threads together: each has a pool of its own.
+        upstream_keepalive_pool_size: KEPT.div_ceil(threads.max(1)),
         // Each target of an upstream may be tried once when it cannot be reached.
         max_retries: 8,
         ..ServerConf::default()

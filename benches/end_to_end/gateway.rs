@@ -46,6 +46,8 @@ pub(crate) fn start(material: &Material) -> Gateway {
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
+    /// Whether the requests come over HTTP/2; over HTTP/1.1 otherwise.
+    pub(crate) http2: bool,
     /// The header lines that carry the credential, used in turn; one empty one for none.
     pub(crate) credentials: Vec<String>,
     /// The status that must come back.
@@ -61,33 +63,58 @@ pub(crate) fn scenarios(material: &Material) -> Vec<Scenario> {
         Scenario {
             name: "no authentication",
             path: "/open/a",
+            http2: false,
             credentials: vec![String::new()],
             status: 200,
         },
         Scenario {
             name: "API key, 10,000 loaded",
             path: "/key/a",
+            http2: false,
             credentials: vec![format!("X-API-Key: {}\r\n", api_key(KEYS / 2))],
             status: 200,
         },
         Scenario {
             name: "Basic, bcrypt cost 10",
             path: "/basic/a",
+            http2: false,
             credentials: vec![format!("Authorization: Basic {basic}\r\n")],
             status: 200,
         },
-        Scenario { name: "JWT RS256, one token", path: "/jwt/a", credentials: vec![bearer(0)], status: 200 },
+        Scenario {
+            name: "JWT RS256, one token",
+            path: "/jwt/a",
+            http2: false,
+            credentials: vec![bearer(0)],
+            status: 200,
+        },
         Scenario {
             name: "JWT RS256, 5,000 tokens in turn",
             path: "/jwt/a",
+            http2: false,
             credentials: (0..TOKENS).map(bearer).collect(),
             status: 200,
         },
         Scenario {
             name: "JWT with a bad signature, refused",
             path: "/jwt/a",
+            http2: false,
             credentials: vec![forged],
             status: 401,
+        },
+        Scenario {
+            name: "no authentication, HTTP/2",
+            path: "/open/a",
+            http2: true,
+            credentials: vec![String::new()],
+            status: 200,
+        },
+        Scenario {
+            name: "JWT RS256, one token, HTTP/2",
+            path: "/jwt/a",
+            http2: true,
+            credentials: vec![bearer(0)],
+            status: 200,
         },
     ]
 }

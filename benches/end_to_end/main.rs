@@ -1,10 +1,12 @@
 //! Drives the real gateway over TLS and prints, for each kind of credential, requests per second and what a request costs
-//! the gateway in processor time, beside the same request without authentication.
+//! the gateway in processor time, beside the same request without authentication over the same version of HTTP.
 //!
 //! `cargo bench --bench end_to_end [-- SECONDS ROUNDS]`. The gateway runs with one worker thread; loader and upstream run
 //! in this process. Rounds are interleaved and each is compared with itself, because a machine changes its speed; the
 //! figures are medians, and many short rounds say more than few long ones. Processor time is the gateway's own, user and
 //! system, from the operating system's account. At last it prints how much memory an idle connection takes.
+//! `PORTCULLIS_BINARY` names another gateway than the one that is built: `make release` learns from it what the gateway
+//! does most.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -12,6 +14,7 @@
 )]
 
 mod gateway;
+mod http2;
 #[path = "../stand/loader.rs"]
 #[expect(dead_code, reason = "a gateway that listens here has read all that it needs")]
 mod loader;
@@ -28,6 +31,7 @@ mod upstream;
 use std::time::Duration;
 
 use gateway::Scenario;
+use http2::Connections;
 use loader::{Loader, in_turn};
 use material::Material;
 use process::Gateway;
@@ -57,21 +61,42 @@ fn main() {
         let mut samples: Vec<Vec<Sample>> = scenarios.iter().map(|_| Vec::new()).collect();
         for round in 0..rounds {
             for (scenario, samples) in scenarios.iter().zip(&mut samples) {
-                let loader = loader(&gateway, &material, scenario);
-                let streams = loader.open(CONNECTIONS).await;
-                let (streams, _) = loader.drive(streams, CONNECTIONS, Duration::from_millis(500)).await;
-                let before = gateway.processor_time();
-                let (_, requests) = loader.drive(streams, CONNECTIONS, seconds).await;
-                let spent = gateway.processor_time().saturating_sub(before);
-                samples.push(Sample::new(requests, seconds, spent));
+                samples.push(if scenario.http2 {
+                    over_http2(&gateway, &material, scenario, seconds).await
+                } else {
+                    over_http1(&gateway, &material, scenario, seconds).await
+                });
             }
             println!("round {} of {rounds}", round + 1);
         }
         report(&scenarios, &samples);
-        drop(gateway);
+        gateway.end();
         let bytes = idle(&material, &scenarios[0]).await;
         println!("\nan idle TLS connection takes {:.1} KiB of the gateway's memory", bytes / 1024.0);
     });
+}
+
+/// How long requests are sent before they count.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+async fn over_http1(gateway: &Gateway, material: &Material, scenario: &Scenario, time: Duration) -> Sample {
+    let loader = loader(gateway, material, scenario);
+    let streams = loader.open(CONNECTIONS).await;
+    let (streams, _) = loader.drive(streams, CONNECTIONS, WARM_UP).await;
+    let before = gateway.processor_time();
+    let (_, requests) = loader.drive(streams, CONNECTIONS, time).await;
+    Sample::new(requests, time, gateway.processor_time().saturating_sub(before))
+}
+
+async fn over_http2(gateway: &Gateway, material: &Material, scenario: &Scenario, time: Duration) -> Sample {
+    /// Requests under way on each of the connections, which are fewer than those of HTTP/1.1.
+    const AT_ONCE: usize = 8;
+    let connections =
+        Connections::open(gateway.address(), material.client(b"h2"), CONNECTIONS / AT_ONCE).await;
+    connections.drive(scenario, AT_ONCE, WARM_UP).await;
+    let before = gateway.processor_time();
+    let requests = connections.drive(scenario, AT_ONCE, time).await;
+    Sample::new(requests, time, gateway.processor_time().saturating_sub(before))
 }
 
 /// How many bytes of a gateway's resident memory a connection takes that has had one answer and waits for the next request.
@@ -112,18 +137,19 @@ impl Sample {
     }
 }
 
-fn report(scenarios: &[Scenario], samples: &[Vec<Sample>]) {
+fn report(scenarios: &[Scenario], all: &[Vec<Sample>]) {
     let median = |values: &mut dyn Iterator<Item = f64>| {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let base = &samples[0];
     println!("\n| over TLS | requests/s | CPU µs per request | beside no authentication |");
     println!("|---|--:|--:|--:|");
-    for (scenario, samples) in scenarios.iter().zip(samples) {
+    for (scenario, samples) in scenarios.iter().zip(all) {
         let rate = median(&mut samples.iter().map(|sample| sample.requests_per_second));
         let micros = median(&mut samples.iter().map(|sample| sample.micros_per_request));
+        let base =
+            scenarios.iter().position(|base| base.http2 == scenario.http2).map_or(samples, |at| &all[at]);
         // Each round is compared with itself: a machine that is slower in one of them is so for all that it measures.
         let ratio = median(
             &mut samples.iter().zip(base).map(|(own, base)| own.micros_per_request / base.micros_per_request),

@@ -41,8 +41,19 @@ impl Gateway {
 
     /// Lets it read its policy again.
     pub(crate) fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Lets it end as an operator would, and waits for that.
+    pub(crate) fn end(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.process.wait().expect("a process");
+        assert!(status.success(), "the gateway ended with {status}");
+    }
+
+    fn signal(&self, signal: Signal) {
         let process = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(process, Signal::HUP).expect("a process that runs");
+        kill_process(process, signal).expect("a process that runs");
     }
 
     /// How much of the process is in memory, in bytes.

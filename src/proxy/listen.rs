@@ -1,22 +1,20 @@
-//! The listening sockets and the loop that accepts connections.
+//! The listening sockets and the loops that accept connections.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use log::{error, info};
-use pingora::proxy::HttpProxy;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 
 use super::drain::Held;
-use super::edge::Edge;
-use super::serve;
 use super::shared::Shared;
+use super::workers::{Arrival, Workers};
 use crate::config::listeners::{Listener, ListenerKind};
 
 /// A socket that listens and has not begun to accept.
@@ -67,12 +65,11 @@ impl BoundListener {
     }
 }
 
-/// Accepts connections on all listeners.
+/// Accepts connections on all listeners, and gives them to the threads that serve.
 pub(super) struct ListenService {
     pub(super) shared: Arc<Shared>,
-    pub(super) proxy: Arc<HttpProxy<Edge>>,
+    pub(super) workers: Arc<Workers>,
     pub(super) listeners: Vec<BoundListener>,
-    pub(super) threads: usize,
     /// The process does not end before everything that it has accepted is counted.
     pub(super) accepting: Option<Held>,
 }
@@ -90,7 +87,8 @@ impl Service for ListenService {
         for BoundListener { socket, kind } in self.listeners.drain(..) {
             match TcpListener::from_std(socket) {
                 Ok(socket) => {
-                    loops.push(tokio::spawn(accept(self.shared.clone(), self.proxy.clone(), socket, kind)));
+                    let door = Door { shared: self.shared.clone(), workers: self.workers.clone(), kind };
+                    loops.push(tokio::spawn(door.accept(socket)));
                 }
                 Err(error) => error!("a listening socket cannot be used: {error}"),
             }
@@ -102,59 +100,64 @@ impl Service for ListenService {
     }
 
     fn name(&self) -> &'static str {
-        "proxy"
+        "listen"
     }
 
     fn threads(&self) -> Option<usize> {
-        Some(self.threads)
+        Some(1)
     }
 }
 
-/// Accepts until the process begins to end. Connections that wait by then are still served: their clients believe to be
-/// connected.
-async fn accept(shared: Arc<Shared>, proxy: Arc<HttpProxy<Edge>>, socket: TcpListener, kind: ListenerKind) {
-    let mut ending = shared.drain.watch();
-    let mut said: Option<Instant> = None;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = socket.accept() => accepted,
-            _ = ending.wait_for(|ending| *ending) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => serve_on_own_task(&shared, &proxy, stream, peer, kind),
-            Err(error) if is_about_one_connection(&error) => {}
-            Err(error) => {
-                if said.is_none_or(|said| said.elapsed() > REMINDER) {
-                    said = Some(Instant::now());
-                    error!("accepting connections failed, and is tried again: {error}");
+/// Where connections of one kind come in.
+struct Door {
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    kind: ListenerKind,
+}
+
+impl Door {
+    /// Accepts until the process begins to end. Connections that wait by then are still served: their clients believe to
+    /// be connected.
+    async fn accept(self, socket: TcpListener) {
+        let mut ending = self.shared.drain.watch();
+        let mut said: Option<Instant> = None;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = socket.accept() => accepted,
+                _ = ending.wait_for(|ending| *ending) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => match stream.into_std() {
+                    Ok(stream) => self.admit(stream, peer),
+                    Err(error) => error!("a connection cannot be used: {error}"),
+                },
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    if said.is_none_or(|said| said.elapsed() > REMINDER) {
+                        said = Some(Instant::now());
+                        error!("accepting connections failed, and is tried again: {error}");
+                    }
+                    sleep(PAUSE).await;
                 }
-                sleep(PAUSE).await;
+            }
+        }
+        // The runtime may not have heard yet of connections that the system has: it is asked itself.
+        let Ok(socket) = socket.into_std() else { return };
+        while let Ok((stream, peer)) = socket.accept() {
+            if stream.set_nonblocking(true).is_ok() {
+                self.admit(stream, peer);
             }
         }
     }
-    // The runtime may not have heard yet of connections that the system has: it is asked itself.
-    let Ok(socket) = socket.into_std() else { return };
-    while let Ok((stream, peer)) = socket.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            serve_on_own_task(&shared, &proxy, stream, peer, kind);
-        }
-    }
-}
 
-fn serve_on_own_task(
-    shared: &Arc<Shared>,
-    proxy: &Arc<HttpProxy<Edge>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    kind: ListenerKind,
-) {
-    // Counted here and not by the task, which may begin when the process has been found to have none left.
-    let most = shared.configuration.load().gateway.limits.connections;
-    let Some(open) = shared.drain.enter(most) else { return };
-    tokio::spawn(serve::connection(shared.clone(), proxy.clone(), open, stream, peer, kind));
+    /// Lets a connection in, unless there are too many. Counted here and not by the thread that serves it, which may begin
+    /// when the process has been found to have none left.
+    fn admit(&self, stream: StdStream, peer: SocketAddr) {
+        let most = self.shared.configuration.load().gateway.limits.connections;
+        let Some(open) = self.shared.drain.enter(most) else { return };
+        self.workers.serve(Arrival { stream, peer, kind: self.kind, open });
+    }
 }
 
 /// Whether the error is the client's, which was gone before it was accepted.

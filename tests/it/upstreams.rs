@@ -162,7 +162,7 @@ async fn closing_upstreams_cost_no_request_under_load() {
     load.stop().await.assert_all(200);
 }
 
-/// Requests of different clients share connections, and an idle one is used again.
+/// Requests of different clients share connections, and an idle one is used again: each thread keeps one.
 #[tokio::test]
 async fn connections_are_used_again() {
     let upstream = Upstream::start();
@@ -173,7 +173,13 @@ async fn connections_are_used_again() {
         gateway.https().post("/").body("x").await.assert_status(200);
         http2.get("/").await.assert_status(200);
     }
-    assert_eq!((upstream.requests().len(), upstream.connections()), (15, 1));
+    let threads = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(upstream.requests().len(), 15);
+    assert!(
+        upstream.connections() <= threads,
+        "{} connections for {threads} threads",
+        upstream.connections()
+    );
 }
 
 #[tokio::test]
