@@ -125,6 +125,11 @@ fn decisions() {
 }
 
 #[test]
+fn entries_of_the_revocation_list() {
+    run("entry", 20_000);
+}
+
+#[test]
 fn files_beside_the_configuration() {
     run("files", 300);
 }

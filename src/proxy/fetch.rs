@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
@@ -32,6 +32,17 @@ pub(super) struct Document {
     pub(super) body: Vec<u8>,
     /// What `Cache-Control` says (RFC 9111 §5.2.2.1).
     pub(super) max_age: Option<Duration>,
+}
+
+/// What somebody has answered to a document that was sent to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Posted {
+    /// Its status, which is no redirection.
+    pub(super) status: StatusCode,
+    /// How long nothing should be sent, where it is said in seconds (RFC 9110 §10.2.3).
+    pub(super) retry_after: Option<Duration>,
+    /// The beginning of its body.
+    pub(super) body: Vec<u8>,
 }
 
 /// Why there is no document. No text here contains an address, which may have a secret in its query.
@@ -70,6 +81,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Key sets have a few KiB.
 const LARGEST: usize = 1 << 20;
+
+/// What is read of an answer to a document that was sent.
+const LONGEST_ANSWER: usize = 16 << 10;
 
 /// Fetches over HTTPS, or HTTP from this machine.
 #[derive(Clone, Debug)]
@@ -123,15 +137,24 @@ impl Fetch {
     /// Sends a document in JSON.
     ///
     /// # Errors
-    /// Why it was not taken.
-    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<(), FetchError> {
+    /// Why there is no answer.
+    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Posted, FetchError> {
         let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-        let response = request.send().await.map_err(|error| self.failed(&error))?;
-        match response.status() {
-            status if status.is_success() => Ok(()),
-            status if status.is_redirection() => Err(FetchError::Redirected(status)),
-            status => Err(FetchError::Status(status)),
+        let mut response = request.send().await.map_err(|error| self.failed(&error))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(FetchError::Redirected(status));
         }
+        let seconds =
+            response.headers().get(RETRY_AFTER).and_then(|field| field.to_str().ok()?.trim().parse().ok());
+        let mut body = Vec::new();
+        // The status has said it all: a body that is long, or breaks off, is read as far as it is needed.
+        while body.len() < LONGEST_ANSWER
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Posted { status, retry_after: seconds.map(Duration::from_secs), body })
     }
 
     fn failed(&self, error: &reqwest::Error) -> FetchError {

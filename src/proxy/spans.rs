@@ -1,9 +1,12 @@
 //! What is told of a sampled request: a span of the request, one of the decision, and one of the call upstream; and the thread
 //! that sends them to a collector.
 
+mod export;
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use export::Outcome;
 use http::Version;
 use log::warn;
 use pingora::proxy::Session;
@@ -46,12 +49,17 @@ impl Exporter {
         let exporting = move || {
             let mut said: Option<Instant> = None;
             while let Some(spans) = taking.take() {
-                let sent = runtime.block_on(fetch.post(&endpoint, body(&service, &spans)));
-                if let Err(error) = sent {
-                    taking.lost(spans.len());
-                    if said.is_none_or(|said| said.elapsed() > COMPLAINT) {
-                        said = Some(Instant::now());
-                        warn!("tracing: the collector has not taken {} spans: {error}", spans.len());
+                let body = body(&service, &spans);
+                let send = || Outcome::of(runtime.block_on(fetch.post(&endpoint, body.clone())));
+                let (lost, why) = send_until_settled(&taking, spans.len(), send);
+                taking.lost(lost);
+                if let Some(why) = why
+                    && said.is_none_or(|said| said.elapsed() > COMPLAINT)
+                {
+                    said = Some(Instant::now());
+                    match lost {
+                        0 => warn!("tracing: the collector remarks: {why}"),
+                        lost => warn!("tracing: the collector has not taken {lost} spans: {why}"),
                     }
                 }
             }
@@ -74,6 +82,23 @@ impl Exporter {
         self.tracer.close();
         if self.done.recv_timeout(LAST_SPANS) == Err(RecvTimeoutError::Timeout) {
             warn!("tracing: the collector is too slow, and the last spans are lost");
+        }
+    }
+}
+
+/// Sends the same spans until it is settled what becomes of them: how many are lost, and why. New ones wait in the buffer
+/// meanwhile. Once the process ends, nothing is sent twice.
+fn send_until_settled(tracer: &Tracer, count: usize, send: impl Fn() -> Outcome) -> (usize, Option<String>) {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match send() {
+            Outcome::Taken { rejected, remark } => return (rejected.min(count), remark),
+            Outcome::Lost(why) => return (count, Some(why)),
+            Outcome::Later { after, why } => match export::pause(attempts, after) {
+                Some(pause) if tracer.waits(pause) => {}
+                Some(_) | None => return (count, Some(why)),
+            },
         }
     }
 }

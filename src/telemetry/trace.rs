@@ -144,6 +144,16 @@ impl Tracer {
         }
     }
 
+    /// Waits for so long, and says whether it did: not once [`Tracer::close`] was called. Blocks.
+    pub fn waits(&self, pause: Duration) -> bool {
+        let (buffer, _) = self
+            .0
+            .filled
+            .wait_timeout_while(self.buffer(), pause, |buffer| !buffer.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        !buffer.closed
+    }
+
     /// Counts spans that did not reach the collector.
     pub fn lost(&self, count: usize) {
         self.0.dropped.inc_by(count as u64);

@@ -11,6 +11,8 @@ pub mod configuration;
 pub mod credential;
 #[path = "targets/decision.rs"]
 pub mod decision;
+#[path = "targets/entry.rs"]
+pub mod entry;
 #[path = "targets/files.rs"]
 pub mod files;
 #[path = "targets/head.rs"]
@@ -26,11 +28,12 @@ pub mod token;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("chunks", chunks::run),
     ("configuration", configuration::run),
     ("credential", credential::run),
     ("decision", decision::run),
+    ("entry", entry::run),
     ("files", files::run),
     ("head", head::run),
     ("target", target::run),

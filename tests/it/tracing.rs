@@ -1,6 +1,8 @@
 //! Spans of requests at an OpenTelemetry collector: whose part they are, what they say, and what a collector that is gone
 //! costs.
 
+mod collector;
+
 use serde_json::{Value, json};
 
 use crate::harness::credentials::{ApiKey, basic, htpasswd_bcrypt, keys_yaml};
