@@ -3,12 +3,13 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: run test release bench bench-gateway bench-scale bench-soak bench-tail build fuzz clean-demo help
+.PHONY: run test release deb bench bench-gateway bench-scale bench-soak bench-tail build fuzz clean-demo help
 
 help:
 	@echo "make run    build and start on gateway.yaml, with demonstration credentials"
 	@echo "make test   formatting, lints, licences and advisories, unit and end-to-end tests, a smoke run of the fuzz targets"
 	@echo "make release        a faster gateway, laid out by a profile of its own work; takes three builds"
+	@echo "make deb            that gateway as a package for Debian; takes cargo-deb"
 	@echo "make bench  what a request costs, beside HAProxy, nginx and Envoy; BENCH_SECONDS=1 BENCH_ROUNDS=1 for a first impression"
 	@echo "make bench-scale    how costs grow with routes, keys, revocations, tokens, connections, threads and bytes"
 	@echo "make bench-soak     whether memory grows over SOAK_MINUTES=20 in which everything changes all the time"
@@ -34,8 +35,12 @@ test:
 	scripts/fuzz-smoke
 
 release:
-	scripts/install build
+	scripts/install build release
 	scripts/release
+
+# The last build of scripts/release is where cargo-deb looks for one that is given to it.
+deb: release
+	CARGO_TARGET_DIR=target/optimised/build $(CARGO) deb --no-build --target "$$(rustc -vV | sed -n 's/^host: //p')" --output target/debian/
 
 bench:
 	scripts/install build bench

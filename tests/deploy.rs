@@ -278,9 +278,19 @@ fn the_image_has_everything_that_is_built() {
         let copied = Command::new("cp").arg("-R").arg(path(line)).arg(&to).status().unwrap();
         assert!(copied.success(), "{line}");
     }
-    content(
-        context.path().to_str().unwrap(),
-        env!("CARGO"),
-        &["metadata", "--no-deps", "--locked", "--offline"],
-    );
+    let folder = context.path().to_str().unwrap();
+    content(folder, env!("CARGO"), &["metadata", "--no-deps", "--locked", "--offline"]);
+    // What it is built with, and what that calls.
+    let mut scripts = vec!["scripts/release".to_owned()];
+    assert!(read("deploy/docker/Dockerfile").contains(&scripts[0]));
+    while let Some(script) = scripts.pop() {
+        content(folder, "sh", &["-n", &script]);
+        let text = fs::read_to_string(context.path().join(&script)).unwrap();
+        let code = text.lines().filter(|line| !line.starts_with('#'));
+        let calls = code.flat_map(|line| line.split("scripts/").skip(1));
+        let name = |rest: &str| {
+            rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '-').collect::<String>()
+        };
+        scripts.extend(calls.map(|rest| format!("scripts/{}", name(rest))));
+    }
 }

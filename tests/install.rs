@@ -16,7 +16,7 @@ struct Machine(TempDir);
 impl Machine {
     fn new() -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
-        for tool in ["sh", "grep", "sort", "env", "cat", "dirname"] {
+        for tool in ["sh", "grep", "sort", "env", "cat", "dirname", "sed"] {
             let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
             symlink(found.iter().find(|path| path.exists()).unwrap(), machine.0.path().join(tool)).unwrap();
         }
@@ -43,6 +43,24 @@ impl Machine {
                 &format!("printf '#!/bin/sh\\n' >{folder}/{command}\n/bin/chmod 755 {folder}/{command}\n");
         }
         self.program(name, &format!("echo \"$@\" >>{folder}/asked\n{bring}"));
+    }
+
+    /// A compiler of which the system has no part.
+    fn compiler(&self) {
+        let folder = self.0.path().display();
+        let about = "host: x\\nLLVM version: 99.1.2\\n";
+        self.program(
+            "rustc",
+            &format!("[ \"$1\" = --print ] && echo {folder}/toolchain || printf '{about}'"),
+        );
+    }
+
+    /// What writes llvm-profdata of this version to `path`.
+    fn bringing_profdata(&self, path: &str, version: &str) -> String {
+        let path = self.0.path().join(path).display().to_string();
+        format!(
+            "/bin/mkdir -p $(dirname {path})\nprintf '#!/bin/sh\\necho LLVM version {version}\\n' >{path}\n/bin/chmod 755 {path}"
+        )
     }
 
     fn install(&self, what: &[&str]) -> Output {
@@ -119,4 +137,84 @@ fn debian_has_a_browser_and_ubuntu_has_it_as_a_snap() {
             assert!(said.contains("`chromedriver` is still missing") && said.contains("snap"), "{said}");
         }
     }
+}
+
+/// rustup's belongs to the compiler, and comes before what the system may have.
+#[test]
+fn rustup_brings_what_a_profile_needs() {
+    let machine = Machine::new();
+    machine.compiler();
+    machine.manager("apt-get", &[]);
+    let folder = machine.0.path().display();
+    let bring = machine.bringing_profdata("toolchain/lib/rustlib/x/bin/llvm-profdata", "99.1.2");
+    machine.program("rustup", &format!("echo \"rustup $@\" >>{folder}/asked\n{bring}"));
+    for _ in 0..2 {
+        let done = machine.install(&["release"]);
+        assert!(done.status.success(), "{done:?}");
+        // The second time everything is there.
+        assert_eq!(machine.asked(), "rustup component add llvm-tools\n");
+    }
+}
+
+#[test]
+fn a_system_without_rustup_brings_what_a_profile_needs() {
+    for (manager, rustup, package, file) in [
+        ("apt-get", None, "llvm-99", "llvm-profdata-99"),
+        ("apk", None, "llvm99", "llvm-profdata-99"),
+        ("brew", None, "llvm@99", "llvm-profdata-99"),
+        ("dnf", None, "llvm", "llvm-profdata"),
+        ("pacman", None, "llvm", "llvm-profdata"),
+        ("dnf", Some("exit 1"), "llvm", "llvm-profdata"),
+        // The compiler is not one of rustup's.
+        ("dnf", Some("exit 0"), "llvm", "llvm-profdata"),
+    ] {
+        let machine = Machine::new();
+        machine.compiler();
+        let folder = machine.0.path().display();
+        let bring = machine.bringing_profdata(file, "99.1.8");
+        machine.program(
+            manager,
+            &format!(
+                "echo \"$@\" >>{folder}/asked\nfor last; do :; done\n[ \"$last\" = -qq ] && exit\n\
+                 [ \"$last\" = {package} ] || exit 1\n{bring}"
+            ),
+        );
+        if let Some(rustup) = rustup {
+            machine.program("rustup", rustup);
+        }
+        let done = machine.install(&["release"]);
+        let asked = machine.asked();
+        assert!(done.status.success(), "{manager}: {done:?}");
+        assert!(asked.trim_end().ends_with(&format!(" {package}")), "{manager}: {asked}");
+        assert!(machine.install(&["release"]).status.success());
+        assert_eq!(machine.asked(), asked, "{manager}");
+    }
+}
+
+/// A profile that is read by another LLVM than the compiler's is refused at the end of two builds.
+#[test]
+fn what_a_profile_needs_and_cannot_be_had_is_said_with_its_cure() {
+    let cure = "llvm-profdata of LLVM 99 is needed: `rustup component add llvm-tools`";
+    for manager in [Some("apt-get"), Some("dnf"), None] {
+        let machine = Machine::new();
+        machine.compiler();
+        if let Some(manager) = manager {
+            let bring = machine.bringing_profdata("llvm-profdata", "98.1.8");
+            machine.program(manager, &bring);
+        }
+        let done = machine.install(&["release"]);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success(), "{manager:?}: {done:?}");
+        assert!(said.contains("`llvm-profdata` is still missing") && said.contains(cure), "{said}");
+    }
+}
+
+#[test]
+fn a_release_without_a_compiler_is_not_begun() {
+    let machine = Machine::new();
+    machine.manager("apt-get", &[]);
+    let done = machine.install(&["release"]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && said.contains("https://rustup.rs"), "{done:?}");
+    assert_eq!(machine.asked(), "");
 }
