@@ -86,7 +86,7 @@ pub use succession::SuccessionError;
 use succession::{Estate, Gate, Successor};
 pub use tls::TlsError;
 use tls::TlsState;
-use workers::Workers;
+use workers::{Lives, Workers};
 
 /// How the process is started.
 #[derive(Clone, Debug)]
@@ -139,12 +139,15 @@ pub enum ServeError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Nobody is left to serve.
+    #[error("all threads that serve connections have ended")]
+    Workers,
 }
 
 /// Serves until the process is told to end.
 ///
 /// # Errors
-/// What keeps it from beginning to serve; from then on nothing does.
+/// What keeps it from beginning to serve. From then on only the end of all threads that serve does.
 pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The first provider wins; pingora would otherwise install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -188,6 +191,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let reloader =
         Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup, read_at };
     let failed = Arc::default();
+    let (lives, ended) = workers::lives();
     let ending = Ending {
         shared: shared.clone(),
         deadline: options.drain,
@@ -195,20 +199,21 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         signals: Mutex::new(process),
         successor: Mutex::new(successor),
         estate: Mutex::new(Some(estate)),
+        ended: Mutex::new(ended),
         failed: Arc::clone(&failed),
     };
     audit.record(&Event::Started { version: env!("CARGO_PKG_VERSION"), pid: std::process::id() });
     let policy = &shared.configuration.load().fingerprint;
     audit.record(&Event::PolicyLoaded { policy, by: Prompt::Start });
-    run(shared.clone(), bound, admin, Upkeep { reloader, reopen }, ending, options.threads)
-        .map_err(ServeError::Thread)?;
+    let upkeep = Upkeep { reloader, reopen };
+    run(shared.clone(), bound, admin, upkeep, ending, lives, options.threads).map_err(ServeError::Thread)?;
     if let Some(exporter) = exporter {
         exporter.end();
     }
     audit.record(&Event::Stopped);
     shared.journals.end(&writers);
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-    failed.map_or(Ok(()), |error: SuccessionError| Err(error.into()))
+    failed.map_or(Ok(()), Err)
 }
 
 /// The sockets to accept on, and the same ones once more for a process that may replace this one.
@@ -275,12 +280,13 @@ fn run(
     admin: TcpListener,
     upkeep: Upkeep,
     ending: Ending,
+    lives: Lives,
     threads: usize,
 ) -> io::Result<()> {
     let mut server = Server::new_with_opt_and_conf(None, server_configuration(threads));
     server.bootstrap();
     let proxies = (0..threads).map(|_| proxy(&shared, &server.configuration)).collect();
-    let workers = Arc::new(Workers::start(&shared, proxies)?);
+    let workers = Arc::new(Workers::start(&shared, proxies, lives)?);
     let accepting = Some(shared.drain.hold());
     server.add_service(ListenService { shared: shared.clone(), workers, listeners, accepting });
     server.add_service(AdminService::new(shared.clone(), admin));

@@ -11,9 +11,11 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
+use super::ServeError;
 use super::shared::Shared;
-use super::succession::{self, Estate, SuccessionError, Successor, Turn};
+use super::succession::{self, Estate, Successor, Turn};
 use super::supervisor;
+use super::workers::Ended;
 use crate::telemetry::audit::Event;
 
 /// The signals that the process listens to.
@@ -86,8 +88,10 @@ pub(super) struct Ending {
     pub(super) successor: Mutex<Option<Successor>>,
     /// What a process that replaces this one gets.
     pub(super) estate: Mutex<Option<Estate>>,
-    /// Why this process has not come to serve.
-    pub(super) failed: Arc<std::sync::Mutex<Option<SuccessionError>>>,
+    /// When no thread serves any more.
+    pub(super) ended: Mutex<Ended>,
+    /// Why this process has not come to serve, or does no longer.
+    pub(super) failed: Arc<std::sync::Mutex<Option<ServeError>>>,
 }
 
 impl Ending {
@@ -103,15 +107,31 @@ impl Ending {
             () = signals.end() => return false,
         };
         if let Err(error) = taken {
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.fail(error.into());
             return false;
         }
         true
     }
 
-    /// Waits until the process should end, because of a signal or because another one has taken its place.
+    fn fail(&self, error: ServeError) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Waits until the process should end: because of a signal, because another one has taken its place, or because nobody
+    /// is left to serve. Whoever looks after it then sees that it failed, and starts it again.
     async fn asked(&self, signals: &mut ProcessSignals) {
-        while signals.next().await == Wish::Replace {
+        let mut ended = self.ended.lock().await;
+        loop {
+            let wish = tokio::select! {
+                wish = signals.next() => wish,
+                () = ended.all() => {
+                    self.fail(ServeError::Workers);
+                    break;
+                }
+            };
+            if wish == Wish::End {
+                break;
+            }
             let estate = self.estate.lock().await;
             let Some(estate) = estate.as_ref() else { continue };
             let handed_over = tokio::select! {
