@@ -9,7 +9,7 @@ use crate::gateway::matcher::{Miss, Near};
 use crate::gateway::requirement::Methods;
 use crate::gateway::upstream::{Destination, Upstream};
 use crate::proxy::rehearsal::{Account, Ending, Forwarded, Identifier};
-use crate::secret::looks_like_a_credential;
+use crate::secret::{Secret, looks_like_a_credential};
 
 /// What is said about a request.
 #[derive(Debug, Serialize)]
@@ -80,6 +80,9 @@ pub(in crate::cli) struct Field {
     /// Why it is not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) hidden: Option<&'static str>,
+    /// What is hidden, for whoever compares it with something and shows neither.
+    #[serde(skip)]
+    pub(in crate::cli) kept: Option<Secret>,
 }
 
 impl Report {
@@ -90,6 +93,7 @@ impl Report {
             name: name.as_str().to_owned(),
             value: Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
             hidden: None,
+            kept: None,
         };
         let (status, code, title, answer, upstream) = match ending {
             Ending::Admitted(forwarded) => (None, None, None, Vec::new(), Some(Request::of(forwarded))),
@@ -118,6 +122,15 @@ impl Report {
             unknown: notes.clone(),
         }
     }
+}
+
+/// Why what may be a secret of the client is not shown.
+const AS_IT_WAS_SENT: &str = "as it was sent";
+
+/// Whether the value of a field that a client sends may be a secret.
+pub(in crate::cli) fn may_be_secret(name: &HeaderName, value: &str) -> bool {
+    let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, API_KEY];
+    secret.contains(name) || looks_like_a_credential(value)
 }
 
 impl NearRoute {
@@ -167,14 +180,17 @@ impl Request {
             if *name == "x-request-id" && *request_id == Identifier::Made {
                 return Some("another one for each request");
             }
-            let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, API_KEY];
-            let is_secret = secret.contains(name) || looks_like_a_credential(value);
-            (passed_on.contains(name) && is_secret).then_some("as it was sent")
+            (passed_on.contains(name) && may_be_secret(name, value)).then_some(AS_IT_WAS_SENT)
         };
         let fields = headers.iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             let hidden = hidden(name, &value);
-            Field { name: name.as_str().to_owned(), value: hidden.is_none().then_some(value), hidden }
+            let name = name.as_str().to_owned();
+            match hidden {
+                Some(AS_IT_WAS_SENT) => Field { name, value: None, hidden, kept: Some(value.into()) },
+                Some(_) => Field { name, value: None, hidden, kept: None },
+                None => Field { name, value: Some(value), hidden, kept: None },
+            }
         });
         Self {
             name: upstream.name.to_string(),

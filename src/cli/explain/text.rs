@@ -75,7 +75,7 @@ fn answer(lines: &mut Vec<String>, report: &Report) {
 }
 
 fn field(lines: &mut Vec<String>, field: &Field) {
-    let Field { name, value, hidden } = field;
+    let Field { name, value, hidden, kept: _ } = field;
     let value = match (value, hidden) {
         (Some(value), _) => value.clone(),
         (None, hidden) => format!("({})", hidden.unwrap_or_default()),

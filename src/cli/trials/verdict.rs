@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::cli::explain::{Field, Report};
+use http::HeaderName;
+
+use crate::cli::explain::{Field, Report, may_be_secret};
 use crate::config::document::{Expectation, TestEntry};
 use crate::yaml::Located;
 
@@ -44,10 +46,17 @@ impl<'t> Verdict<'t> {
             compare("reason", reason.to_string(), report.reason.to_owned());
         }
         for (name, value) in upstream.iter() {
-            compare(name, value.to_string(), received(report, name).unwrap_or_else(|| "absent".to_owned()));
+            let received = Received::of(report, name);
+            let got = received.as_ref().map_or("absent", |received| &received.shown);
+            if received.as_ref().is_some_and(|received| received.is(value)) {
+                continue;
+            }
+            compare(name, expected(name, value, received.as_ref()), got.to_owned());
         }
         for name in absent {
-            compare(name, "absent".to_owned(), received(report, name).unwrap_or_else(|| "absent".to_owned()));
+            let got =
+                Received::of(report, name).map_or_else(|| "absent".to_owned(), |received| received.shown);
+            compare(name, "absent".to_owned(), got);
         }
         let context = if differences.is_empty() { Vec::new() } else { context(report) };
         Self { test, differences, context }
@@ -58,16 +67,52 @@ impl<'t> Verdict<'t> {
     }
 }
 
-/// The value of a field that the upstream gets.
-fn received(report: &Report, name: &str) -> Option<String> {
-    let fields = report.upstream.iter().flat_map(|upstream| &upstream.headers);
-    let values: Vec<String> = fields
-        .filter(|field| field.name.eq_ignore_ascii_case(name))
-        .map(|Field { value, hidden, .. }| {
-            value.clone().unwrap_or_else(|| format!("({})", hidden.unwrap_or_default()))
-        })
-        .collect();
-    (!values.is_empty()).then(|| values.join(", "))
+/// A field that the upstream gets.
+struct Received<'r> {
+    fields: Vec<&'r Field>,
+    /// What may be shown of it.
+    shown: String,
+}
+
+impl<'r> Received<'r> {
+    fn of(report: &'r Report, name: &str) -> Option<Self> {
+        let fields = report.upstream.iter().flat_map(|upstream| &upstream.headers);
+        let fields: Vec<&Field> = fields.filter(|field| field.name.eq_ignore_ascii_case(name)).collect();
+        let shown = |field: &&Field| {
+            field.value.clone().unwrap_or_else(|| format!("({})", field.hidden.unwrap_or_default()))
+        };
+        let values: Vec<String> = fields.iter().map(shown).collect();
+        (!values.is_empty()).then(|| Self { fields, shown: values.join(", ") })
+    }
+
+    /// Whether its value is this, also where it is not shown.
+    fn is(&self, expected: &str) -> bool {
+        let value = |field: &&'r Field| {
+            let kept = || field.kept.as_ref()?.expose_text();
+            field.value.as_deref().or_else(kept)
+        };
+        let values: Option<Vec<&str>> = self.fields.iter().map(value).collect();
+        values.is_some_and(|values| values.join(", ") == expected)
+    }
+
+    /// Whether some of it is not shown because it may be a secret.
+    fn is_kept(&self) -> bool {
+        self.fields.iter().any(|field| field.kept.is_some())
+    }
+}
+
+/// What is shown of the value that a test expects: nothing where what was sent would not be shown either, because whoever
+/// wrote the test has copied it.
+fn expected(name: &str, value: &str, received: Option<&Received<'_>>) -> String {
+    let may_be_secret = match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) => may_be_secret(&name, value),
+        Err(_) => true,
+    };
+    if may_be_secret || received.is_some_and(Received::is_kept) {
+        "(another value, not shown)".to_owned()
+    } else {
+        value.to_owned()
+    }
 }
 
 fn context(report: &Report) -> Vec<String> {

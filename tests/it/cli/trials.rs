@@ -115,6 +115,56 @@ ok    fine
     assert_eq!(done.stdout, expected);
 }
 
+/// A field that `explain` hides is compared all the same, and what a test expects of it is hidden as well.
+#[test]
+fn what_may_be_a_secret_is_compared_and_not_shown() {
+    let random = "Zk3Qv9Xw2Lm7Rt5Yp8Hn4Jd6Bc1Fg0Sa";
+    let test = |name: &str, sent: &str, expected: &str| {
+        format!(
+            "  - {{ name: {name}, request: GET https://api.example.com/docs, headers: {{ {sent} }}, \
+             expect: {{ upstream: {{ {expected} }} }} }}\n"
+        )
+    };
+    let tests = [
+        test("same", "Cookie: id=sesame", "cookie: id=sesame"),
+        test("same form", &format!("X-Trial: {random}"), &format!("X-Trial: {random}")),
+        test("same words", "X-Trial: some words", "X-Trial: some words"),
+        test("another cookie", "Cookie: id=sesame", "Cookie: id=poppy"),
+        test("another token", "Authorization: Bearer sesame", "authorization: Bearer poppy"),
+        test("none", "X-Other: x", "Authorization: Bearer poppy"),
+        test("none of this form", "X-Other: x", &format!("X-Trial: {random}")),
+        test("another form", &format!("X-Trial: {random}"), "X-Trial: poppy"),
+        test("other words", "X-Trial: some words", "X-Trial: other words"),
+    ];
+    let done = run(&tests.concat());
+    assert_eq!((done.code, done.stderr.as_str()), (1, ""), "{}", done.stdout);
+    let lines: Vec<&str> = done.stdout.lines().filter(|line| !line.starts_with("          ")).collect();
+    let hidden = "expected (another value, not shown), got";
+    let expected = [
+        "ok    same".to_owned(),
+        "ok    same form".to_owned(),
+        "ok    same words".to_owned(),
+        "FAIL  another cookie  (gateway.yaml:25)".to_owned(),
+        format!("        Cookie: {hidden} (as it was sent)"),
+        "FAIL  another token  (gateway.yaml:26)".to_owned(),
+        format!("        authorization: {hidden} (as it was sent)"),
+        "FAIL  none  (gateway.yaml:27)".to_owned(),
+        format!("        Authorization: {hidden} absent"),
+        "FAIL  none of this form  (gateway.yaml:28)".to_owned(),
+        format!("        X-Trial: {hidden} absent"),
+        "FAIL  another form  (gateway.yaml:29)".to_owned(),
+        format!("        X-Trial: {hidden} (as it was sent)"),
+        "FAIL  other words  (gateway.yaml:30)".to_owned(),
+        "        X-Trial: expected other words, got some words".to_owned(),
+        String::new(),
+        "9 tests, 6 failed".to_owned(),
+    ];
+    assert_eq!(lines, expected);
+    for secret in ["sesame", "poppy", random] {
+        assert!(!done.stdout.contains(secret), "{}", done.stdout);
+    }
+}
+
 #[test]
 fn files_of_their_own_are_read_beside_the_policy() {
     let test = |name: &str, status: u16| {
