@@ -67,7 +67,7 @@ use crate::gateway::Limits;
 use crate::telemetry::audit::{Event, Prompt};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
-use admin::AdminService;
+use admin::{AdminService, TurnedAway};
 use drain::Drain;
 use echo::EchoConnector;
 use edge::Edge;
@@ -182,6 +182,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         access_log: journals.access_log(),
         audit: audit.clone(),
         journals,
+        turned_away: TurnedAway::default(),
         refusals: Refusals::default(),
         policies: AtomicU64::new(0),
         tracer: exporter.as_ref().map(Exporter::tracer),
@@ -210,6 +211,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     if let Some(exporter) = exporter {
         exporter.end();
     }
+    shared.turned_away.tell_all(&audit);
     audit.record(&Event::Stopped);
     shared.journals.end(&writers);
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -378,7 +380,7 @@ impl Service for UpkeepService {
             reloader.run(),
             resolve::keep_fresh(shared.clone()),
             list.follow(&shared.metrics, &shared.audit),
-            shared.journals.reopen_on(reopen),
+            shared.journals.reopen_on(reopen, &shared.configuration),
         );
     }
 

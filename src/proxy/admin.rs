@@ -8,6 +8,7 @@ mod places;
 mod revocations;
 mod sessions;
 mod status;
+mod turned_away;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,18 +20,20 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::access::Access;
 use self::answer::{Refused, text};
 use self::places::Places;
+use self::turned_away::Attempt;
+pub(super) use self::turned_away::TurnedAway;
 use super::listen::is_about_one_connection;
 use super::shared::Shared;
 use super::{keys, readiness};
 use crate::authn::Authenticator;
 use crate::authn::guessing::State;
 use crate::authn::jwt::KeySource;
-use crate::telemetry::audit::{Administrator, Event, Principal};
+use crate::telemetry::audit::{Administrator, Principal};
 
 /// Serves operators.
 pub(super) struct AdminService {
@@ -56,6 +59,8 @@ impl Service for AdminService {
         let access = Arc::new(Access::new());
         let places = Places::default();
         self.shared.gate.opened().await;
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // It goes on while the process drains: operators want to see how that goes. If another process has taken its
             // place, that is the one they ask.
@@ -63,6 +68,10 @@ impl Service for AdminService {
                 biased;
                 () = self.shared.gate.handed_over() => return,
                 accepted = socket.accept() => accepted,
+                _ = looks.tick() => {
+                    self.shared.turned_away.tell(&self.shared.audit);
+                    continue;
+                }
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -97,6 +106,9 @@ impl Service for AdminService {
 
 /// How long to wait when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether something can be told of those who were refused.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One connection.
 struct AdminApp {
@@ -143,10 +155,14 @@ impl AdminApp {
 
     /// Tells the audit log that somebody did not get what they asked for, which is something that there is.
     fn record(&self, refused: &Refused, session: &ServerSession) {
-        let (by, status) = (self.by(Principal::Nobody), refused.status.as_u16());
         let request = session.req_header();
-        let asked = format!("{} {}", request.method, request.uri.path());
-        self.shared.audit.record(&Event::AdminRefused { by, asked: &asked, status, reason: &refused.why });
+        let attempt = Attempt {
+            source: self.source,
+            asked: format!("{} {}", request.method, request.uri.path()),
+            status: refused.status.as_u16(),
+            reason: refused.why.clone(),
+        };
+        self.shared.turned_away.note(attempt, &self.shared.audit);
     }
 
     /// All series, and among them those that are looked up only when somebody asks.

@@ -1,14 +1,17 @@
 //! The access log and the audit log while the process runs: the threads that write them, where they go, and SIGUSR1, on
 //! which files are opened anew.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use log::warn;
 use tokio::signal::unix::Signal;
 
 use super::succession;
 use crate::clock::Clock;
+use crate::config::Configuration;
 use crate::config::logs::Logs;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::audit::Audit;
@@ -87,17 +90,22 @@ impl Journals {
     }
 
     /// Opens files anew on each signal, for as long as it is polled.
-    pub(super) async fn reopen_on(&self, mut signal: Signal) {
+    pub(super) async fn reopen_on(&self, mut signal: Signal, configuration: &ArcSwap<Configuration>) {
         while signal.recv().await.is_some() {
-            self.reopen();
+            self.reopen(&configuration.load());
             succession::pass_on(rustix::process::Signal::USR1);
         }
     }
 
-    /// Opens files anew, by their names.
-    pub(super) fn reopen(&self) {
-        self.access.reopen();
-        self.audit.reopen();
+    /// Opens files anew, by their names. One that has become a file of the policy meanwhile, or that of the other log, is
+    /// refused as it is when the policy is read.
+    pub(super) fn reopen(&self, configuration: &Configuration) {
+        let Logs { access, audit } = &configuration.logs;
+        for (journal, other) in [(&self.access, audit), (&self.audit, access)] {
+            let mut taken: Vec<PathBuf> = configuration.files.iter().cloned().collect();
+            taken.extend(other.path());
+            journal.reopen(taken);
+        }
     }
 
     /// Waits for the last lines to be written, but not for ever.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::admin::TurnedAway;
 use super::drain::Drain;
 use super::journals::Journals;
 use super::sources::Sources;
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) audit: Audit,
     /// Where both are written.
     pub(super) journals: Journals,
+    /// Who was refused on the admin listener.
+    pub(super) turned_away: TurnedAway,
     /// The last requests that were refused.
     pub(super) refusals: Refusals,
     /// How many policies were accepted since the process began, to tell one from the next.

@@ -24,7 +24,8 @@ pub struct Audit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// Somebody who may not has asked for revocations or the status page, for a change of them, or to sign in.
+    /// Somebody who may not has asked for revocations or the status page, for a change of them, or to sign in. Of many
+    /// such attempts not each is recorded.
     AdminRefused {
         /// Who it was.
         by: Administrator,
@@ -34,6 +35,9 @@ pub enum Event<'a> {
         status: u16,
         /// What the answer says.
         reason: &'a str,
+        /// How many of the same network were refused since the last one that was recorded.
+        #[serde(skip_serializing_if = "is_nothing")]
+        left_out: u64,
     },
     /// Other keys of an issuer are in use than before.
     KeysChanged {
@@ -163,6 +167,11 @@ pub enum Principal {
     Loopback,
     /// Nothing that counts.
     Nobody,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "this is how it is called")]
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@
 mod identity;
 mod output;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,8 +41,8 @@ struct Buffer {
 
 /// What is asked of the writer beside writing.
 enum Order {
-    /// To open its file anew, because somebody has renamed it.
-    Reopen,
+    /// To open its file anew, because somebody has renamed it, unless it is one of these by now.
+    Reopen(Vec<PathBuf>),
     /// To go on with another output.
     Turn(Output),
 }
@@ -92,9 +93,10 @@ impl Journal {
         self.0.changed.notify_one();
     }
 
-    /// Opens the file that is written to anew, by its name: lines that are appended from now on go there.
-    pub fn reopen(&self) {
-        self.buffer().order(Order::Reopen);
+    /// Opens the file that is written to anew, by its name: lines that are appended from now on go there. The old one goes
+    /// on if it is one of those that are `taken`.
+    pub fn reopen(&self, taken: Vec<PathBuf>) {
+        self.buffer().order(Order::Reopen(taken));
         self.0.changed.notify_one();
     }
 
@@ -145,7 +147,7 @@ impl Journal {
 
     fn obey(&self, order: Order, output: &mut Output) {
         match order {
-            Order::Reopen => match output.reopen() {
+            Order::Reopen(taken) => match output.reopen(&taken) {
                 Ok(Some(path)) => log::info!("{}: reopened {}", self.0.name, path.display()),
                 Ok(None) => {}
                 Err(error) => {
@@ -228,7 +230,7 @@ mod tests {
         say(&journal, "2");
         fs::rename(&first, &renamed).unwrap();
         say(&journal, "3");
-        journal.reopen();
+        journal.reopen(Vec::new());
         say(&journal, "4");
         journal.turn_to(Destination::File(second.clone()).open().unwrap());
         say(&journal, "5");
@@ -249,10 +251,35 @@ mod tests {
         let renamed = folder.path().join("renamed");
         fs::rename(&path, &renamed).unwrap();
         fs::create_dir(&path).unwrap();
-        journal.reopen();
+        journal.reopen(Vec::new());
         say(&journal, "still here");
         journal.close();
         journal.write_out();
         assert_eq!(fs::read_to_string(renamed).unwrap(), "still here\n");
+    }
+
+    /// By whatever name, and whether it is there or would be made.
+    #[test]
+    fn a_file_that_is_taken_is_not_written_to() {
+        for (there, link) in [(true, false), (true, true), (false, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let [path, renamed, taken] = ["log", "renamed", "taken"].map(|name| folder.path().join(name));
+            let journal = journal(&Destination::File(path.clone()));
+            fs::rename(&path, &renamed).unwrap();
+            if there {
+                fs::write(&taken, "theirs").unwrap();
+            }
+            if link {
+                std::os::unix::fs::symlink("taken", &path).unwrap();
+            } else {
+                fs::hard_link(&taken, &path).unwrap();
+            }
+            journal.reopen(vec![folder.path().join("other"), taken.clone()]);
+            say(&journal, "still here");
+            journal.close();
+            journal.write_out();
+            assert_eq!(fs::read_to_string(renamed).unwrap(), "still here\n");
+            assert_eq!(fs::read_to_string(&taken).ok(), there.then(|| "theirs".to_owned()));
+        }
     }
 }

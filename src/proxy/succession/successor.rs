@@ -80,7 +80,7 @@ impl Successor {
         shared.gate.turn(Turn::Ours);
         info!("this process serves now, with {} revocations of the old one", bequests.len());
         // Somebody may have renamed the files since this process has opened them, and told the old one.
-        shared.journals.reopen();
+        shared.journals.reopen(&shared.configuration.load());
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Which file lines go to, however it is called: by another path, a symbolic link or a hard link.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,15 @@ impl Identity {
         }
     }
 
+    /// Of a file that is open.
+    pub(super) fn of_open(file: &File) -> Option<Self> {
+        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+        Some(Self(Kind::Present { device: metadata.dev(), inode: metadata.ino() }))
+    }
+
     /// Of the file that lines go to; also of the one that somebody else has opened as standard output.
     pub fn of_destination(destination: &Destination) -> Option<Self> {
-        match destination {
-            Destination::File(path) => Self::of(path),
-            Destination::Off => None,
-            Destination::StandardOutput => Self::of(Path::new("/dev/stdout")),
-        }
+        Self::of(&destination.path()?)
     }
 
     /// Follows links that lead nowhere: a file is made where they point to.

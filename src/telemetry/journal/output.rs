@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::Access;
 
+use super::Identity;
+
 /// Where lines shall go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Destination {
@@ -27,6 +29,15 @@ pub enum Destination {
 const MODE: u32 = 0o640;
 
 impl Destination {
+    /// By which name the file that lines go to can be looked at.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Off => None,
+            Self::StandardOutput => Some("/dev/stdout".into()),
+        }
+    }
+
     /// Opens it. A file that is not there is made, one that is there is appended to.
     ///
     /// # Errors
@@ -85,6 +96,15 @@ fn refuse_pipes(path: &Path) -> io::Result<()> {
     }
 }
 
+fn refuse_taken(identity: Option<Identity>, taken: &[PathBuf]) -> io::Result<()> {
+    let Some(identity) = identity else { return Ok(()) };
+    if taken.iter().any(|path| Identity::of(path).as_ref() == Some(&identity)) {
+        let why = "it is a file of the policy, or that of the other log";
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
+    }
+    Ok(())
+}
+
 /// Whether the last line of a file has no end, because a process was killed or a disk was full. A file that cannot be read
 /// is taken for whole.
 fn ends_torn(path: &Path) -> bool {
@@ -141,10 +161,17 @@ impl Output {
         }
     }
 
-    /// Opens the file of that name, which may be another one by now, and says which. Nothing is done to standard output.
-    pub(super) fn reopen(&mut self) -> io::Result<Option<&Path>> {
+    /// Opens the file of that name, which may be another one by now, and says which; none of those that are `taken`.
+    /// Nothing is done to standard output.
+    pub(super) fn reopen(&mut self, taken: &[PathBuf]) -> io::Result<Option<&Path>> {
         let Kind::File { file: _, path, torn: _ } = &self.0 else { return Ok(None) };
-        *self = Destination::File(path.clone()).open()?;
+        // Looked at before, because none is to be made there, and after, because it may have been put there meanwhile.
+        refuse_taken(Identity::of(path), taken)?;
+        let opened = Destination::File(path.clone()).open()?;
+        if let Kind::File { file, path: _, torn: _ } = &opened.0 {
+            refuse_taken(Identity::of_open(file), taken)?;
+        }
+        *self = opened;
         match &self.0 {
             Kind::File { file: _, path, torn: _ } => Ok(Some(path)),
             Kind::Off | Kind::Standard(_) => Ok(None),

@@ -216,6 +216,49 @@ async fn whoever_may_not_revoke_is_recorded() {
     }
 }
 
+/// Whoever may do nothing asks without end: that makes few lines, which count all of it, and hides no change.
+#[tokio::test]
+async fn a_flood_of_refused_requests_makes_few_lines() {
+    let token = "admin-token-3Vb8Yc1Nd4Gh6Jk3-5Mn7Pq9R";
+    let gateway = Gateway::builder(
+        r#"
+        admin: { address: "127.0.0.1:0", token: "${TOKEN}" }
+        log: { audit: "file:audit.log" }
+        upstreams: { echo: builtin:echo }
+        routes: [{ name: all, match: { path: /** }, auth: public, upstream: echo }]
+        "#,
+    )
+    .env("TOKEN", token)
+    .start()
+    .await;
+    let admin = gateway.admin();
+    let bearer = format!("Bearer {token}");
+    for round in 0..100 {
+        // Without a token, with a wrong one, by a method that nobody knows, and to sign in.
+        admin.get("/revocations").await.assert_status(401);
+        let wrong =
+            admin.call("DELETE", "/revocations?kind=key&id=a").header("Authorization", "Bearer guess");
+        assert!([401, 429].contains(&wrong.await.status));
+        admin.call(&format!("M{}", "X".repeat(round * 20)), "/revocations").await.assert_status(401);
+        if round % 10 == 0 {
+            let body = json!({ "kind": "key", "id": format!("k_{round}") });
+            let good = admin.post("/revocations").json(&body).header("Authorization", &bearer);
+            good.await.assert_status(201);
+        }
+    }
+    assert!(gateway.terminate().await.success());
+    let lines = gateway.log_file(FILE);
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    assert_eq!(of("revocation_added").len(), 10, "{lines:#?}");
+    let refused = of("admin_refused");
+    let all: u64 = refused.iter().map(|line| 1 + line["left_out"].as_u64().unwrap_or_default()).sum();
+    assert_eq!(all, 300, "{refused:#?}");
+    // Ten one by one; on a machine that takes minutes for this, one more now and then.
+    assert!((11..20).contains(&refused.len()), "{refused:#?}");
+    assert!(refused.iter().all(|line| line["asked"].as_str().unwrap().len() <= 100), "{refused:#?}");
+    assert_eq!(lines.last().unwrap()["event"], "stopped");
+}
+
 /// Who has signed in to the status page and out of it, and who has tried to.
 #[tokio::test]
 async fn signing_in_and_out_is_recorded() {

@@ -210,6 +210,44 @@ async fn a_reload_moves_the_log_and_one_that_cannot_moves_nothing() {
     assert_eq!(gateway.access_log(), Vec::<Value>::new());
 }
 
+/// What the policy refuses at start, somebody may do later: a link in the place of the log must not spoil a file of keys.
+#[tokio::test]
+async fn a_file_that_is_opened_anew_is_neither_of_the_policy_nor_of_the_other_log() {
+    let gateway = builder(r#"{ access: "file:access.log", audit: "file:audit.log" }"#).start().await;
+    let [path, old] = ["access.log", "old.log"].map(|name| gateway.path(name));
+    let kept = fs::read(gateway.path("server.key")).unwrap();
+    ask(&gateway, "/0").await;
+    gateway.wait_for_line("access.log", |line| line["path"] == "/0").await;
+    fs::rename(&path, &old).unwrap();
+    for (at, (other, hard)) in
+        [("server.key", true), ("server.key", false), ("gateway.yaml", true), ("audit.log", true)]
+            .into_iter()
+            .enumerate()
+    {
+        if hard {
+            fs::hard_link(gateway.path(other), &path).unwrap();
+        } else {
+            symlink(other, &path).unwrap();
+        }
+        let position = gateway.log_position();
+        gateway.signal(Signal::User1);
+        let refused = "access log: cannot be reopened, the old file goes on: it is a file of the policy";
+        gateway.wait_for_log_after(position, |line| line.message.contains(refused)).await;
+        let name = format!("/{}", at + 1);
+        ask(&gateway, &name).await;
+        gateway.wait_for_line("old.log", |line| line["path"] == name.as_str()).await;
+        assert!(fs::read(gateway.path("server.key")).unwrap() == kept, "{other}: it was written to");
+        fs::remove_file(&path).unwrap();
+    }
+    // The audit log was opened anew each time.
+    gateway.reopen_logs(2).await;
+    ask(&gateway, "/5").await;
+    assert!(gateway.terminate().await.success());
+    assert_eq!(paths(&gateway.log_file("old.log")), ["/0", "/1", "/2", "/3", "/4"]);
+    assert_eq!(paths(&gateway.log_file("access.log")), ["/5"]);
+    assert!(gateway.log_file("audit.log").iter().all(|line| line["event"].is_string()));
+}
+
 /// What is in the way may be gone by the next signal.
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_anew_goes_on() {
