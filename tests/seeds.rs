@@ -15,7 +15,7 @@ mod targets;
 use std::path::Path;
 
 /// Pieces that mean something to one of the readers.
-const PIECES: [&[u8]; 32] = [
+const PIECES: [&[u8]; 40] = [
     b"\r\n",
     b"\n",
     b"\r",
@@ -48,6 +48,14 @@ const PIECES: [&[u8]; 32] = [
     b"{}",
     b"[",
     b"KEY",
+    b"$3\r\n",
+    b"*2\r\n",
+    b"|1\r\n",
+    b"=-1\r\n",
+    b"+\n",
+    b" 0-16383",
+    b" myself,master",
+    b"->-",
 ];
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
@@ -105,6 +113,11 @@ impl Random {
 }
 
 #[test]
+fn answers_of_redis() {
+    run("answers", 20_000);
+}
+
+#[test]
 fn chunked_bodies() {
     run("chunks", 20_000);
 }
@@ -137,6 +150,11 @@ fn files_beside_the_configuration() {
 #[test]
 fn heads() {
     run("head", 20_000);
+}
+
+#[test]
+fn nodes_of_a_cluster() {
+    run("nodes", 20_000);
 }
 
 #[test]

@@ -16,7 +16,7 @@
 //! To write with the command line or the admin API, add `+del +multi +exec`; in a cluster, `+asking +cluster|info
 //! +cluster|nodes +cluster|slots`.
 
-mod cluster;
+pub mod cluster;
 mod connection;
 mod endpoint;
 mod feed;
@@ -24,7 +24,7 @@ mod health;
 mod inbox;
 mod lineage;
 mod listing;
-mod meter;
+pub mod meter;
 mod reading;
 mod sentinel;
 mod server;

@@ -3,6 +3,8 @@
 //!
 //! `cargo fuzz run NAME` searches for inputs that break them; `tests/seeds.rs` runs them on their seeds and variations.
 
+#[path = "targets/answers.rs"]
+pub mod answers;
 #[path = "targets/chunks.rs"]
 pub mod chunks;
 #[path = "targets/configuration.rs"]
@@ -17,6 +19,8 @@ pub mod entry;
 pub mod files;
 #[path = "targets/head.rs"]
 pub mod head;
+#[path = "targets/nodes.rs"]
+pub mod nodes;
 #[path = "targets/policy.rs"]
 pub mod policy;
 #[path = "targets/target.rs"]
@@ -28,7 +32,8 @@ pub mod token;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 11] = [
+    ("answers", answers::run),
     ("chunks", chunks::run),
     ("configuration", configuration::run),
     ("credential", credential::run),
@@ -36,6 +41,7 @@ pub const ALL: [(&str, Target); 9] = [
     ("entry", entry::run),
     ("files", files::run),
     ("head", head::run),
+    ("nodes", nodes::run),
     ("target", target::run),
     ("token", token::run),
 ];

@@ -156,7 +156,7 @@ mod tests {
         let (began, mut accounts) = (Instant::now(), Accounts::default());
         let (mut lines, mut counted) = (Vec::new(), 0);
         let hours = 6;
-        for second in 0..hours * 3600 {
+        for second in (0..hours * 3600).step_by(10) {
             let now = began + Duration::from_secs(second);
             let mut told: Vec<Told> =
                 (0..20).filter_map(|_| accounts.note(attempt(STRANGER, second), now)).collect();
@@ -171,7 +171,7 @@ mod tests {
         assert!(lines.len() < 25, "{lines:?}");
         let rest = accounts.0.drain().filter_map(|(_, account)| account.rest());
         counted += rest.map(|Told(_, left_out)| left_out + 1).sum::<u64>();
-        assert_eq!(counted, hours * 3600 * 20);
+        assert_eq!(counted, hours * 360 * 20);
     }
 
     #[test]
@@ -204,9 +204,9 @@ mod tests {
     fn many_networks_make_few_lines() {
         let (began, mut accounts) = (Instant::now(), Accounts::default());
         let mut lines = 0;
-        for at in 0..100_000_u128 {
+        for at in 0..10_000_u128 {
             let address = Ipv6Addr::from_bits(0x2001_0db8 << 96 | at << 64 | at);
-            let now = began + Duration::from_millis(u64::try_from(at).unwrap() * 36);
+            let now = began + Duration::from_millis(u64::try_from(at).unwrap() * 360);
             lines += usize::from(accounts.note(attempt(address, 0), now).is_some()) + accounts.due(now).len();
         }
         assert!(accounts.0.len() <= NETWORKS + 1, "{}", accounts.0.len());

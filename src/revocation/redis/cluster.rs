@@ -5,6 +5,7 @@
 //! they know together is judged by [`membership`].
 
 mod membership;
+pub mod nodes;
 mod rounds;
 mod routing;
 mod slot;

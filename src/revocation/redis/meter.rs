@@ -15,9 +15,10 @@ const OVERHEAD: u64 = 32;
 /// The longest count or length: nineteen digits and a sign.
 const LONGEST_NUMBER: usize = 20;
 
-/// How far the current answer has come.
+/// How far the current answer has come. Where it takes one for ended, the client library must do so as well: what comes
+/// after it is counted anew.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub struct Meter {
     /// Of the current answer.
     size: u64,
     /// How many values are still missing in it.
@@ -30,10 +31,11 @@ enum State {
     /// The next byte is the type of a value.
     #[default]
     Type,
-    /// The line of a value that is nothing but a line.
-    Line,
+    /// The line of a value that is nothing but a line. Within it a line feed is nothing special, unless the byte before it
+    /// was a carriage return.
+    Line { returned: bool },
     /// The line with the count or the length of a value of this type.
-    Number { of: u8, digits: Vec<u8> },
+    Number { of: u8, digits: Vec<u8>, returned: bool },
     /// This much of a text is still to come, with the end of its line.
     Text(u64),
 }
@@ -43,7 +45,7 @@ impl Meter {
     ///
     /// # Errors
     /// An answer is too large or not in the protocol.
-    pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.state {
                 State::Type => {
@@ -51,25 +53,26 @@ impl Meter {
                     self.grow(OVERHEAD)?;
                     bytes = rest;
                 }
-                State::Line => {
-                    let end = bytes.iter().position(|byte| *byte == b'\n');
-                    let length = end.map_or(bytes.len(), |end| end + 1);
-                    self.grow(length as u64)?;
-                    bytes = &bytes[length..];
+                State::Line { returned } => {
+                    let end = line_end(bytes, *returned);
+                    let (line, behind) = bytes.split_at(end.unwrap_or(bytes.len()));
+                    *returned = line.ends_with(b"\r");
+                    self.grow(line.len() as u64)?;
+                    bytes = behind;
                     if end.is_some() {
                         self.complete();
                     }
                 }
-                State::Number { of, digits } => {
+                State::Number { of, digits, returned } => {
                     bytes = rest;
-                    match first {
-                        b'\r' => {}
-                        b'\n' => {
+                    match (*first, *returned) {
+                        (b'\r', false) => *returned = true,
+                        (b'\n', true) => {
                             let of = *of;
                             let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
                             self.announced(of, number.ok_or_else(nonsense)?)?;
                         }
-                        byte if digits.len() < LONGEST_NUMBER => digits.push(*byte),
+                        (byte, false) if digits.len() < LONGEST_NUMBER => digits.push(byte),
                         _ => return Err(nonsense()),
                     }
                 }
@@ -86,23 +89,31 @@ impl Meter {
         Ok(())
     }
 
+    /// What has been counted of the answer that has begun; nothing between answers.
+    pub fn unfinished(&self) -> Option<u64> {
+        (self.missing > 0).then_some(self.size)
+    }
+
     fn begin(&mut self, of: u8) -> io::Result<()> {
         if self.missing == 0 {
             self.missing = 1;
         }
         self.state = match of {
-            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => State::Line,
-            b'$' | b'=' | b'!' | b'*' | b'~' | b'>' | b'%' | b'|' => State::Number { of, digits: Vec::new() },
+            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => State::Line { returned: false },
+            b'$' | b'=' | b'!' | b'*' | b'~' | b'>' | b'%' | b'|' => {
+                State::Number { of, digits: Vec::new(), returned: false }
+            }
             _ => return Err(nonsense()),
         };
         Ok(())
     }
 
-    /// A value of the type `of` says how long it is, or how many others it is made of; −1 means that there is none.
+    /// A value of the type `of` says how long it is, or how many others it is made of. For some types −1 means that there is
+    /// none; for others the client library would wait without end.
     fn announced(&mut self, of: u8, number: i64) -> io::Result<()> {
         let number = match u64::try_from(number) {
             Ok(number) => number,
-            Err(_) if number == -1 => {
+            Err(_) if number == -1 && matches!(of, b'$' | b'*' | b'~' | b'>') => {
                 self.complete();
                 return Ok(());
             }
@@ -145,6 +156,15 @@ impl Meter {
     }
 }
 
+/// Where a line ends of which this is the rest, behind its carriage return and line feed; `returned` says that the return
+/// has been seen.
+fn line_end(rest: &[u8], returned: bool) -> Option<usize> {
+    if returned && rest.starts_with(b"\n") {
+        return Some(1);
+    }
+    memchr::memmem::find(rest, b"\r\n").map(|at| at + 2)
+}
+
 fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "an answer is too large")
 }
@@ -179,6 +199,16 @@ mod tests {
             ("", ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n", false),
             ("", "=7\r\ntxt:abc\r\n_\r\n#t\r\n,1.5\r\n(12\r\n-ERR x\r\n~1\r\n:1\r\n!3\r\nERR\r\n", false),
             ("+", "x", true),
+            // One line for the client library, which collects it.
+            ("+", "\n+", true),
+            ("+", "\r+\n", true),
+            ("_", "\n_", true),
+            // No end of a number, and a text of 2^64 - 1 bytes.
+            ("*1\n", ":1\r\n", true),
+            ("$1\r0\r\n", "x", true),
+            ("=-1\r\n", ":1\r\n", true),
+            ("!-1\r\n", ":1\r\n", true),
+            ("%-1\r\n", ":1\r\n", true),
             ("$17000000\r\n", "x", true),
             ("$", "1", true),
             ("*400000\r\n", "$60\r\n123456789 123456789 123456789 123456789 123456789 123456789 \r\n", true),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use redis::{Value, cmd, pipe};
 
-use super::slot::SLOTS;
+use super::nodes::{Address, Line, first_uncovered, lines};
 use crate::revocation::redis::connection::{Connection, Loss};
 use crate::revocation::redis::endpoint::Endpoint;
 
@@ -136,69 +136,8 @@ impl Lookout {
     }
 }
 
-/// A line of `CLUSTER NODES`.
-struct Line<'a> {
-    id: &'a str,
-    address: Address,
-    flags: &'a str,
-    epoch: u64,
-    slots: Vec<(u16, u16)>,
-    targets: Vec<&'a str>,
-}
-
-/// How a node can be reached, as others know it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Address {
-    ip: String,
-    port: u16,
-    hostname: String,
-}
-
 /// By which host and port each owner of slots wants to be called; no host is that of the node that was asked.
 type Names = BTreeMap<Id, (Option<String>, u16)>;
-
-impl Line<'_> {
-    fn has(&self, flag: &str) -> bool {
-        self.flags.split(',').any(|own| own == flag)
-    }
-}
-
-fn lines(nodes: &str) -> Option<Vec<Line<'_>>> {
-    nodes.lines().filter(|line| !line.trim().is_empty()).map(line).collect()
-}
-
-/// ```text
-/// <id> <ip:port@cport[,hostname[,…]]> <flags> <primary> <ping> <pong> <epoch> <link> <slots> …
-/// ```
-fn line(text: &str) -> Option<Line<'_>> {
-    let mut words = text.split_ascii_whitespace();
-    let (id, place, flags) = (words.next()?, words.next()?, words.next()?);
-    let epoch = words.nth(3)?.parse().ok()?;
-    words.next()?;
-    let (mut slots, mut targets) = (Vec::new(), Vec::new());
-    for word in words {
-        if let Some(moving) = word.strip_prefix('[') {
-            let moving = moving.strip_suffix(']')?;
-            if let Some((_, target)) = moving.split_once("->-") {
-                targets.push(target);
-            }
-            continue;
-        }
-        let (first, last) = word.split_once('-').unwrap_or((word, word));
-        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last >= SLOTS {
-            return None;
-        }
-        slots.push((first, last));
-    }
-    let mut parts = place.split(',');
-    let socket = parts.next()?;
-    let socket = socket.split_once('@').map_or(socket, |(socket, _)| socket);
-    let (ip, port) = socket.rsplit_once(':')?;
-    let hostname = parts.next().unwrap_or_default().to_owned();
-    let address = Address { ip: ip.to_owned(), port: port.parse().ok()?, hostname };
-    Some(Line { id, address, flags, epoch, slots, targets })
-}
 
 /// Reads `CLUSTER SLOTS`: for each range its ends, its owner and replicas, each as host, port and id.
 fn names(answer: &Value) -> Option<Names> {
@@ -252,27 +191,15 @@ fn view(is_ok: bool, lines: &[Line<'_>], names: &Names, asked: &Endpoint) -> Opt
             epoch: line.epoch,
             slots: line.slots.clone(),
         };
-        nodes.insert(line.id.to_owned(), node);
+        // Of two nodes of one name, one would not be followed.
+        if nodes.insert(line.id.to_owned(), node).is_some() {
+            return None;
+        }
     }
-    let uncovered = first_uncovered(nodes.values());
+    let well = nodes.values().filter(|node| node.is_primary && !node.has_failed);
+    let uncovered = first_uncovered(well.flat_map(|node: &Node| node.slots.iter().copied()));
     let targets = myself.targets.iter().map(|id| (*id).to_owned()).collect();
     Some(View { myself: myself.id.to_owned(), is_ok, uncovered, nodes, targets })
-}
-
-fn first_uncovered<'a>(nodes: impl Iterator<Item = &'a Node>) -> Option<u16> {
-    let mut ranges: Vec<(u16, u16)> = nodes
-        .filter(|node| node.is_primary && !node.has_failed)
-        .flat_map(|node| node.slots.iter().copied())
-        .collect();
-    ranges.sort_unstable();
-    let mut next = 0;
-    for (first, last) in ranges {
-        if first > next {
-            return Some(next);
-        }
-        next = next.max(last + 1);
-    }
-    (next < SLOTS).then_some(next)
 }
 
 #[cfg(test)]
@@ -347,6 +274,7 @@ pub(super) mod tests {
             "a 1.1.1.1:1@2 myself,master - 0 0 1 connected [5->-b",
             "a 1.1.1.1 myself,master - 0 0 1 connected 0",
             "a",
+            "a 1.1.1.1:1@2 myself,master - 0 0 1 connected 0-99\na 1.1.1.2:1@2 master - 0 0 1 connected 100-16383",
         ] {
             assert_eq!(view_of(true, nodes), None, "{nodes}");
         }
