@@ -1,7 +1,7 @@
 //! A policy that is refused and does not change: it is tried again, and what is wrong with it is said once.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::{Gateway, RELOAD_REFUSED, RELOADED, Reload};
@@ -18,16 +18,16 @@ fn yaml(log: &str) -> String {
     )
 }
 
+/// Starts the gateway on keys that everyone can read, which is warned about. The policy is the last argument.
+const WITH_READABLE_KEYS: &str = r#"for policy; do :; done; chmod 644 "${policy%/*}/keys.yaml"; exec "$0" "$@""#;
+
 /// The log is there to be written as far as can be known without making it, and then it cannot be made. Nobody has to change
 /// a file once it can.
 #[tokio::test]
 async fn a_log_that_cannot_be_opened_is_said_once_and_mends_by_itself() {
     let key = ApiKey::of("acme");
     let builder = Gateway::builder(&yaml("{ access: stdout }")).file("keys.yaml", keys_yaml(&[&key]));
-    let gateway = builder.start().await;
-    fs::set_permissions(gateway.path("keys.yaml"), Permissions::from_mode(0o644)).unwrap();
-    // What is said of the rights themselves is over before anything else begins.
-    assert_eq!(gateway.reload().await, Reload::Accepted);
+    let gateway = builder.shell(WITH_READABLE_KEYS).start().await;
     let accepted = gateway.metrics().await.count(RELOADS, &[("result", "accepted")]);
     // The link leads into a folder that is not there.
     symlink("later/access.log", gateway.path("access.log")).unwrap();
