@@ -36,6 +36,8 @@ pub struct Gateway {
     pub routes: RouteTable,
     /// The upstreams, in the order of the file.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether one of them speaks nothing but HTTP/2, so that even a request over HTTP/1.1 may have to be translated.
+    pub needs_http2: bool,
     /// The authentication methods, in the order of the file.
     pub methods: Vec<Authenticator>,
     /// Which of the caller's facts upstreams receive, and under which names.

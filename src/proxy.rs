@@ -6,11 +6,13 @@
 
 mod admin;
 mod answer;
+mod background;
 mod descriptors;
 mod downstream;
 mod drain;
 mod echo;
 mod edge;
+mod engine;
 mod exchange;
 mod facts;
 mod failure;
@@ -51,9 +53,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use log::{error, info, warn};
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service;
@@ -63,14 +62,12 @@ use tokio::sync::Mutex;
 use crate::authn::password::{HashingPool, HashingWorker};
 use crate::clock::Clock;
 use crate::config::{Configuration, Rejected, Services};
-use crate::gateway::Limits;
 use crate::telemetry::audit::{Event, Prompt};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use admin::{AdminService, TurnedAway};
 use drain::Drain;
-use echo::EchoConnector;
-use edge::Edge;
+use engine::Engine;
 pub use fetch::SetupError;
 pub use journals::LogError;
 use journals::{Journals, Outputs};
@@ -189,8 +186,15 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     });
     shared.accepted();
     let keeper = KeyKeeper::new(shared.clock.clone(), audit.clone())?;
-    let reloader =
-        Reloader { shared: shared.clone(), path: options.path.clone(), hashing, keeper, hangup, read_at };
+    let reloader = Reloader {
+        shared: shared.clone(),
+        path: options.path.clone(),
+        hashing,
+        keeper,
+        hangup,
+        read_at,
+        replaced: Vec::new(),
+    };
     let failed = Arc::default();
     let (lives, ended) = workers::lives();
     let ending = Ending {
@@ -269,8 +273,8 @@ fn bind_error(key: &'static str, address: std::net::SocketAddr, error: io::Error
 fn start_hashing(worker: &HashingWorker, threads: usize) -> Result<(), ServeError> {
     for at in 0..threads.div_ceil(2) {
         let worker = worker.clone();
-        let thread = std::thread::Builder::new().name(format!("hashing-{at}"));
-        thread.spawn(move || worker.run()).map_err(ServeError::Thread)?;
+        background::start_hashing(format!("hashing-{at}"), move || worker.run())
+            .map_err(ServeError::Thread)?;
     }
     Ok(())
 }
@@ -287,49 +291,14 @@ fn run(
 ) -> io::Result<()> {
     let mut server = Server::new_with_opt_and_conf(None, server_configuration(threads));
     server.bootstrap();
-    let proxies = (0..threads).map(|_| proxy(&shared, &server.configuration)).collect();
-    let workers = Arc::new(Workers::start(&shared, proxies, lives)?);
+    let engines = (0..threads).map(|_| Engine::new(&shared, &server.configuration)).collect();
+    let workers = Arc::new(Workers::start(engines, lives)?);
     let accepting = Some(shared.drain.hold());
     server.add_service(ListenService { shared: shared.clone(), workers, listeners, accepting });
     server.add_service(AdminService::new(shared.clone(), admin));
     server.add_service(UpkeepService { shared, upkeep: Some(upkeep) });
     server.run(RunArgs { shutdown_signal: Box::new(ending) });
     Ok(())
-}
-
-/// What forwards the requests of one thread, with connections to upstreams of its own.
-fn proxy(shared: &Arc<Shared>, configuration: &Arc<ServerConf>) -> HttpProxy<Edge> {
-    let edge = Edge { shared: shared.clone(), echo: EchoConnector::new(shared.drain.watch()) };
-    let mut proxy = http_proxy(configuration, edge);
-    let limits = shared.configuration.load().gateway.limits;
-    let mut http = HttpServerOptions::default();
-    // CONNECT is refused like any method that a route does not take, and not by the library in its own words.
-    http.allow_connect_method_proxying = true;
-    http.h2_idle_timeout = Some(limits.idle_timeout);
-    proxy.server_options = Some(http);
-    proxy.h2_options = Some(http2_options(&limits));
-    proxy
-}
-
-/// What a client may do on one HTTP/2 connection before it is told to calm down (RFC 9113 §10.5).
-fn http2_options(limits: &Limits) -> H2Options {
-    /// Streams that the library resets because of the client's errors; after that many the connection ends. Far fewer
-    /// than by default: a client that means well makes none.
-    const FAULTY_STREAMS: usize = 100;
-    /// What is kept of an answer while the client does not read, for each stream.
-    const SEND_BUFFER: usize = 64 << 10;
-    /// What a field counts for beside its text (RFC 9113 §6.5.2).
-    const FIELD: u64 = 32;
-    /// The least that is unpacked of a head.
-    const LEAST_HEAD: u64 = 64 << 10;
-    let mut options = default_h2_options();
-    // What the policy refuses is refused with an answer of ours, so the library's own limit only has to end excesses.
-    let head = limits.request_header_bytes.saturating_mul(2) + FIELD * limits.request_headers as u64;
-    options.max_header_list_size(u32::try_from(head.max(LEAST_HEAD)).unwrap_or(u32::MAX));
-    options.max_concurrent_streams(limits.http2_streams);
-    options.max_local_error_reset_streams(Some(FAULTY_STREAMS));
-    options.max_send_buffer_size(SEND_BUFFER);
-    options
 }
 
 fn server_configuration(threads: usize) -> ServerConf {

@@ -92,9 +92,11 @@ pub(super) fn compile(
     // The list lives as long as the process: a reload changes how much it must be in touch, not where it is.
     let list = previous
         .map_or_else(|| List::new(backing.clone(), loading.clock.clone()), |before| before.list.clone());
+    let upstreams: Vec<_> = upstreams.into_iter().filter_map(|(_, upstream)| upstream).collect();
     let gateway = Gateway {
         routes: RouteTable::new(routes),
-        upstreams: upstreams.into_iter().filter_map(|(_, upstream)| upstream).collect(),
+        needs_http2: upstreams.iter().any(|upstream| upstream.destination.needs_http2()),
+        upstreams,
         methods: methods.into_iter().filter_map(|(_, method)| method).collect(),
         identity_headers: identity_headers?,
         revocations: list.under(policy),

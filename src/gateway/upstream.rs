@@ -84,6 +84,16 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+impl Destination {
+    /// Whether one of its servers speaks nothing but HTTP/2.
+    pub fn needs_http2(&self) -> bool {
+        match self {
+            Self::Echo => false,
+            Self::Targets(targets) => targets.iter().any(|target| target.protocol == Protocol::HttpTwo),
+        }
+    }
+}
+
 impl Protocol {
     /// How a target with it begins in the file.
     pub fn scheme(self) -> &'static str {

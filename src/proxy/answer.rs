@@ -7,7 +7,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
 use super::request_id::{REQUEST_ID, RequestId};
@@ -91,7 +91,7 @@ impl Answer {
     }
 
     /// Writes the answer to a request that the library has read.
-    pub(super) async fn write(self, session: &mut Session) -> Result<()> {
+    pub(super) async fn write(self, session: &mut ServerSession) -> Result<()> {
         let Self { status, fields, body } = self;
         let mut head = ResponseHeader::build(status, Some(fields.len() + 4))?;
         for (name, value) in fields {
@@ -99,9 +99,9 @@ impl Answer {
         }
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
         let without_body = body.is_empty() || session.req_header().method == Method::HEAD;
-        session.write_response_header(Box::new(head), without_body).await?;
+        session.write_response_header(Box::new(head)).await?;
         if !without_body {
-            session.write_response_body(Some(body), true).await?;
+            session.write_response_body(body, true).await?;
         }
         Ok(())
     }

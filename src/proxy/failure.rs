@@ -1,7 +1,8 @@
 //! What a client is told when the proxy library could not finish its request.
 
 use http::StatusCode;
-use pingora::proxy::{FailToProxy, Session};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::FailToProxy;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
@@ -15,7 +16,7 @@ use crate::request::Malformed;
 /// Answers if there still is someone to answer and nothing has been said yet.
 pub(super) async fn answer(
     shared: &Shared,
-    session: &mut Session,
+    session: &mut ServerSession,
     error: &Error,
     exchange: &mut Exchange,
 ) -> FailToProxy {

@@ -1,8 +1,7 @@
 //! Turns a finished exchange into one line of the access log and its metrics.
 
 use http::Version;
-use pingora::Error;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Exchange, Verdict};
 use super::shared::Shared;
@@ -23,7 +22,7 @@ pub(super) const NO_ROUTE: &str = "none";
 const REFUSED: &str = "refused";
 
 /// Records `exchange`.
-pub(super) fn finish(shared: &Shared, session: &Session, _error: Option<&Error>, exchange: &Exchange) {
+pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchange) {
     let duration = exchange.began.elapsed();
     let status = session.response_written().map_or(0, |response| response.status.as_u16());
     let head = session.req_header();

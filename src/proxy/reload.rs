@@ -5,6 +5,7 @@
 mod refusal;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use log::{error, info, warn};
 use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::background;
 use super::journals::Outputs;
 use super::keys::KeyKeeper;
 use super::shared::Shared;
@@ -31,6 +33,8 @@ pub(super) struct Reloader {
     pub(super) hangup: Signal,
     /// When the reading of the policy that is in place began, in milliseconds since the Unix epoch.
     pub(super) read_at: u64,
+    /// Policies that were replaced while requests went on by them.
+    pub(super) replaced: Vec<Arc<Configuration>>,
 }
 
 /// A policy that is refused.
@@ -71,6 +75,7 @@ impl Reloader {
                 _ = self.hangup.recv() => true,
                 _ = looks.tick() => false,
             };
+            self.forget_replaced().await;
             let now = Stamps::of(&files);
             let settled = now == seen;
             seen = now.clone();
@@ -85,7 +90,9 @@ impl Reloader {
             };
             let before = refused.take().filter(|_| by == Prompt::Retry);
             let began = self.shared.clock.unix_millis();
+            let replaced = self.shared.configuration.load_full();
             let outcome = self.reload(by, before).await;
+            self.replaced.push(replaced);
             files = outcome.files;
             seen = Stamps::of(&files);
             // A reload takes its time, and a file that changes meanwhile has to be read again.
@@ -99,8 +106,13 @@ impl Reloader {
     async fn reload(&self, by: Prompt, refused_before: Option<Refusal>) -> Outcome {
         let before = self.shared.configuration.load_full();
         let configuration = match self.load(before.clone()).await {
-            Ok(configuration) => configuration,
-            Err(rejected) => {
+            Ok(Ok(configuration)) => configuration,
+            Err(error) => {
+                let problem = format!("the policy cannot be read now: {error}");
+                let refused = Refused { policy: "unknown", by, before: refused_before };
+                return self.refuse(&[problem], before.files.iter().cloned().collect(), refused);
+            }
+            Ok(Err(rejected)) => {
                 let problems = rejected.problems.lines();
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
@@ -159,11 +171,26 @@ impl Reloader {
         Outcome { files, refusal: Some(refusal) }
     }
 
+    /// Takes policies apart by which no request goes on any more: whoever lets go of one last has to, which takes long if it
+    /// has many keys, and should not be a thread that serves.
+    async fn forget_replaced(&mut self) {
+        let policy = self.shared.configuration.load_full();
+        // Where a policy was refused, the one in place is in the list as well.
+        let idle = |replaced: &mut Arc<Configuration>| {
+            !Arc::ptr_eq(replaced, &policy) && Arc::strong_count(replaced) == 1
+        };
+        let idle: Vec<_> = self.replaced.extract_if(.., idle).collect();
+        self.replaced.retain(|replaced| !Arc::ptr_eq(replaced, &policy));
+        if !idle.is_empty() {
+            let _ = background::run("forgetting", move || drop(idle)).await;
+        }
+    }
+
     /// Reads the policy on a thread of its own: it may be large, and what goes on beside requests, such as following the
     /// revocation list, must not wait for it.
-    async fn load(&self, before: Arc<Configuration>) -> Result<Configuration, Rejected> {
+    async fn load(&self, before: Arc<Configuration>) -> io::Result<Result<Configuration, Rejected>> {
         let (shared, path, hashing) = (self.shared.clone(), self.path.clone(), self.hashing.clone());
-        let reading = tokio::task::spawn_blocking(move || {
+        background::run("reading", move || {
             let services = Services {
                 clock: shared.clock.clone(),
                 environment: &|name| std::env::var(name).ok(),
@@ -171,12 +198,8 @@ impl Reloader {
                 hashing,
             };
             Configuration::load(&path, &services, Some(&before))
-        });
-        match reading.await {
-            Ok(loaded) => loaded,
-            // The process is ending.
-            Err(_) => std::future::pending().await,
-        }
+        })
+        .await
     }
 }
 

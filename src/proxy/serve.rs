@@ -8,7 +8,6 @@ use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Ssl;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
-use pingora::proxy::HttpProxy;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::answer::Answer;
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
 use super::drain::OpenConnection;
-use super::edge::Edge;
+use super::engine::Engine;
 use super::facts::Facts;
 use super::forward::is_trusted;
 use super::reading::{self, head_limits};
@@ -39,13 +38,13 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Serves `stream`, which was counted as `_open`, until it is closed.
 pub(super) async fn connection(
-    shared: Arc<Shared>,
-    proxy: Arc<HttpProxy<Edge>>,
+    engine: Arc<Engine>,
     _open: OpenConnection,
     stream: TcpStream,
     peer: SocketAddr,
     listener: ListenerKind,
 ) {
+    let shared = &engine.edge.shared;
     let (limits, most) = {
         let gateway = &shared.configuration.load().gateway;
         (gateway.limits, most_of(gateway, peer.ip()))
@@ -54,7 +53,7 @@ pub(super) async fn connection(
     // Answers are written whole, so waiting for more of them to fill a packet only delays.
     let _ = stream.set_nodelay(true);
     let downstream = match listener {
-        ListenerKind::Tls => handshake(&shared, stream, peer, limits.handshake_timeout).await,
+        ListenerKind::Tls => handshake(shared, stream, peer, limits.handshake_timeout).await,
         ListenerKind::Plaintext | ListenerKind::Redirect => {
             let connection =
                 Connection { peer: peer.ip(), transport: request::Transport::Plaintext, certificate: None };
@@ -69,9 +68,9 @@ pub(super) async fn connection(
         }
         let watch = shared.drain.watch();
         let stream: Stream = Box::new(downstream.open());
-        proxy.process_new(stream, &watch).await;
+        engine.library.process_new(stream, &watch).await;
     } else {
-        requests(&shared, &proxy, Box::new(downstream)).await;
+        requests(&engine, Box::new(downstream)).await;
     }
 }
 
@@ -113,7 +112,8 @@ async fn handshake(
 }
 
 /// Serves HTTP/1: each head is read and judged here, and only then handed to the library.
-async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downstream: Box<Downstream>) {
+async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
+    let shared = &engine.edge.shared;
     let watch = shared.drain.watch();
     let mut first = true;
     loop {
@@ -138,10 +138,17 @@ async fn requests(shared: &Arc<Shared>, proxy: &Arc<HttpProxy<Edge>>, mut downst
             HeadOutcome::TimedOut => return refuse(shared, &mut downstream, &Refusal::RequestTimeout).await,
             HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
         }
+        let configuration = shared.configuration.load_full();
+        let by_library = downstream.facts().asks_for_upgrade() || configuration.gateway.needs_http2;
         let stream: Stream = downstream;
-        let reused = proxy.process_new_http(ServerSession::new_http1(stream), &watch).await;
-        let Some(reused) = reused else { return };
-        let (stream, _) = reused.consume();
+        let again = if by_library {
+            let session = ServerSession::new_http1(stream);
+            engine.library.process_new_http(session, &watch).await.map(|reused| reused.consume().0)
+        } else {
+            // On the heap, so that a connection that waits takes no room for it.
+            Box::pin(engine.edge.conduct(stream, configuration)).await
+        };
+        let Some(stream) = again else { return };
         let Ok(again) = stream.into_any().downcast::<Downstream>() else { return };
         downstream = again;
     }

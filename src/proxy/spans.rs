@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use export::Outcome;
 use http::Version;
 use log::warn;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::ServeError;
 use super::exchange::Exchange;
@@ -104,7 +104,7 @@ fn send_until_settled(tracer: &Tracer, count: usize, send: impl Fn() -> Outcome)
 }
 
 /// Records the spans of a finished exchange, if it is one that is sampled.
-pub(super) fn record(shared: &Shared, session: &Session, exchange: &Exchange, told: &Told<'_>) {
+pub(super) fn record(shared: &Shared, session: &ServerSession, exchange: &Exchange, told: &Told<'_>) {
     let (Some(tracer), Some(trace)) = (&shared.tracer, &exchange.trace) else { return };
     if !trace.sampled {
         return;

@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::error;
-use pingora::proxy::HttpProxy;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::drain::OpenConnection;
-use super::edge::Edge;
+use super::engine::Engine;
 use super::serve;
-use super::shared::Shared;
 use crate::config::listeners::ListenerKind;
 
 /// A connection that was accepted, on its way to the thread that serves it.
@@ -60,22 +58,18 @@ pub(super) fn lives() -> (Lives, Ended) {
 }
 
 impl Workers {
-    /// Starts a thread for each of `proxies`.
+    /// Starts a thread for each of `engines`.
     ///
     /// # Errors
     /// A runtime cannot be made, or a thread cannot be started.
-    pub(super) fn start(
-        shared: &Arc<Shared>,
-        proxies: Vec<HttpProxy<Edge>>,
-        lives: Lives,
-    ) -> io::Result<Self> {
-        let serve = |proxy: HttpProxy<Edge>| {
-            let (shared, proxy) = (shared.clone(), Arc::new(proxy));
+    pub(super) fn start(engines: Vec<Engine>, lives: Lives) -> io::Result<Self> {
+        let serve = |engine: Engine| {
+            let engine = Arc::new(engine);
             move |stream: TcpStream, peer, kind, open| {
-                serve::connection(shared.clone(), proxy.clone(), open, stream, peer, kind)
+                serve::connection(engine.clone(), open, stream, peer, kind)
             }
         };
-        Self::start_with(proxies.into_iter().map(serve), lives)
+        Self::start_with(engines.into_iter().map(serve), lives)
     }
 
     /// Starts a thread for each of `serve`, which serve connections.

@@ -1,0 +1,241 @@
+//! The stages of a request that was admitted, whoever carries it upstream.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::Edge;
+use crate::authn::Identity;
+use crate::gateway::upstream::{Destination, Protocol};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::facts::Facts;
+use crate::proxy::forward::Preparation;
+use crate::proxy::peer::{self, Need, Reuse};
+use crate::proxy::request_id::REQUEST_ID;
+use crate::proxy::shared::Shared;
+use crate::proxy::{record, reply, resolve};
+
+/// How often the credential of a long request or answer is checked again.
+const RECHECK: Duration = Duration::from_millis(250);
+
+impl Edge {
+    /// The server that the request goes to this time.
+    pub(super) fn choose_peer(
+        &self,
+        session: &ServerSession,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        let Some(admission) = exchange.admission() else {
+            return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
+        };
+        let upstream = admission.route().upstream.clone();
+        exchange.upstream_chosen.get_or_insert_with(Instant::now);
+        exchange.targets_tried += 1;
+        let reuse = if exchange.upstream_closed { Reuse::Never } else { Reuse::Allowed };
+        match &upstream.destination {
+            Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), upstream.timeouts)),
+            Destination::Targets(targets) => {
+                // A target whose name has no address is passed over, as long as there is another one.
+                for _ in 0..targets.len() {
+                    let Some(target) = targets.next() else { break };
+                    if let Some(address) = resolve::pick(target) {
+                        exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
+                        return Ok(peer::for_target(
+                            target,
+                            address,
+                            upstream.timeouts,
+                            need(session),
+                            reuse,
+                        ));
+                    }
+                }
+                Err(Error::new_up(ErrorType::ConnectNoRoute))
+            }
+        }
+    }
+
+    /// Looks at a piece of the request's body before it goes upstream.
+    pub(super) fn filter_request_body(
+        &self,
+        body: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        self.check_again(exchange)?;
+        // An empty piece at the end is what HTTP/2 ends many bodies with. The library would write it as the last chunk,
+        // and then the last chunk: the second one would be read as the beginning of the next request.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        if let Some(piece) = body {
+            exchange.received += piece.len() as u64;
+            if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
+                return Err(Error::explain(
+                    ErrorType::HTTPStatus(413),
+                    "the body is larger than the policy allows",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `response` what the client gets.
+    pub(super) fn filter_response(
+        &self,
+        session: &mut ServerSession,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(chosen) = exchange.upstream_chosen
+            && exchange.upstream_took.is_none()
+        {
+            exchange.upstream_took = Some(chosen.elapsed());
+        }
+        reply::prepare(response, session.is_upgrade_req())?;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.grant_lease(session, exchange);
+            // What is spoken from now on has its own idea of how long a silence may be.
+            session.set_read_timeout(None);
+            return Ok(());
+        }
+        if !response.status.is_informational() {
+            self.part(session);
+            if let Some(facts) = Facts::of(session) {
+                facts.upgrade.decline();
+            }
+            // A client that has not sent all of its body may send the rest or not: where its next request would begin is
+            // not known.
+            if !session.is_body_done() {
+                session.set_keepalive(None);
+            }
+        }
+        if !response.headers.contains_key(REQUEST_ID) {
+            response.insert_header(REQUEST_ID, exchange.request_id.value().clone())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the answer that is about to be written the last one on its connection, if the process is ending. Over HTTP/2
+    /// the library says so by itself.
+    pub(super) fn part(&self, session: &mut ServerSession) {
+        if self.shared.drain.has_begun() {
+            session.set_keepalive(None);
+        }
+    }
+
+    /// Writes the exchange down when it is over.
+    pub(super) fn depart(&self, session: &ServerSession, exchange: &Exchange) {
+        self.shared.metrics.requests_in_flight.dec();
+        record::finish(&self.shared, session, exchange);
+    }
+
+    /// Lets an upgraded connection go on for as long as its credential is good.
+    fn grant_lease(&self, session: &ServerSession, exchange: &Exchange) {
+        let Some(facts) = Facts::of(session) else { return };
+        let identity = exchange.admission().and_then(|admission| admission.leased_to()).cloned();
+        let shared = self.shared.clone();
+        facts
+            .upgrade
+            .agree(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
+    }
+
+    /// Ends a request or an answer that goes on for long when its credential was revoked or has expired meanwhile.
+    pub(super) fn check_again(&self, exchange: &mut Exchange) -> Result<()> {
+        if exchange.checked.elapsed() < RECHECK {
+            return Ok(());
+        }
+        exchange.checked = Instant::now();
+        let identity = exchange.admission().and_then(|admission| admission.leased_to());
+        if identity.is_none_or(|identity| is_good(&self.shared, identity)) {
+            Ok(())
+        } else {
+            Err(Error::explain(ErrorType::ConnectionClosed, "the credential is no longer good"))
+        }
+    }
+}
+
+/// Whether a credential that was good when its request began still is, by the policy of now.
+fn is_good(shared: &Shared, identity: &Identity) -> bool {
+    let gateway = &shared.configuration.load().gateway;
+    identity.validity.check(shared.clock.unix_seconds()).is_ok()
+        && gateway.revocations.confirm(&identity.revocable).is_ok()
+}
+
+/// Whether an admitted request is for an upstream that speaks HTTP/1.1 with it.
+pub(super) fn may_relay(session: &ServerSession, exchange: &Exchange) -> bool {
+    let Some(admission) = exchange.admission() else { return false };
+    match (&admission.route().upstream.destination, need(session)) {
+        (_, Need::Upgrade) => false,
+        (Destination::Echo, Need::One | Need::Two) => true,
+        (Destination::Targets(targets), need) => targets.iter().all(|target| match target.protocol {
+            Protocol::Http => true,
+            Protocol::Https => need == Need::One,
+            Protocol::HttpTwo => false,
+        }),
+    }
+}
+
+/// A target that cannot be reached has seen nothing of the request, so the next one may be asked.
+pub(super) fn mind_other_targets(exchange: &Exchange, error: &mut Error) {
+    let others = exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
+        Destination::Echo => 0,
+        Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
+    });
+    error.set_retry(others > 0);
+}
+
+/// What may be repeated is repeated when a connection turns out to have been closed by the upstream meanwhile.
+pub(super) fn mind_repetition(
+    session: &ServerSession,
+    exchange: &mut Exchange,
+    error: &mut Error,
+    reused: bool,
+) {
+    // RFC 9110 §9.2.2: a proxy does not repeat what is not idempotent.
+    if session.req_header().method.is_idempotent() && !session.retry_buffer_truncated() {
+        error.retry.decide_reuse(reused);
+    } else {
+        error.set_retry(false);
+    }
+    exchange.upstream_closed |= error.retry();
+}
+
+/// Makes `request` what the upstream gets.
+pub(super) fn prepare(
+    session: &ServerSession,
+    request: &mut RequestHeader,
+    exchange: &Exchange,
+) -> Result<()> {
+    let (Some(admission), Some(facts)) = (exchange.admission(), Facts::of(session)) else {
+        return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
+    };
+    if session.is_upgrade_req() {
+        facts.upgrade.ask(admission.route().upstream.timeouts.request);
+    }
+    let gateway = &exchange.configuration.gateway;
+    let preparation = Preparation {
+        admission,
+        connection: &facts.connection,
+        identity_headers: &gateway.identity_headers,
+        trusted_proxies: &gateway.trusted_proxies,
+        request_id: &exchange.request_id,
+        trace: exchange.trace.as_ref(),
+    };
+    preparation.apply(request)
+}
+
+/// Which version of HTTP the request needs at the upstream.
+fn need(session: &ServerSession) -> Need {
+    if session.is_upgrade_req() {
+        Need::Upgrade
+    } else if session.req_header().version == Version::HTTP_2 {
+        Need::Two
+    } else {
+        Need::One
+    }
+}

@@ -1,0 +1,276 @@
+//! An exchange with an upstream over HTTP/1.1: what one side sends is written to the other as it comes, by one task.
+//!
+//! The library has a way of its own for this, with a queue in each direction, a cache and modules that have no use here. It
+//! is taken where another protocol is asked for, and where an upstream may speak HTTP/2.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::v1::client::HttpSession as Upstream;
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::{Error, ErrorType, Result};
+use tokio::select;
+
+use super::{Edge, passage};
+use crate::proxy::exchange::Exchange;
+
+/// How often a request is sent at most, to another target or over another connection, before its client is told.
+const MOST_ATTEMPTS: usize = 8;
+
+/// Fields that are for one connection (RFC 9110 §7.6.1), and those of protocols that are not spoken beyond it.
+const FOR_ONE_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What happens next.
+enum Event {
+    /// Something of the answer came from the upstream, or will not come.
+    Answer(Result<HttpTask>),
+    /// Something of the request's body came from the client, or the client is gone.
+    Body(Result<Option<Bytes>>),
+}
+
+/// How far a request's body has come on its way upstream.
+struct Upload {
+    /// Nothing more is read from the client.
+    read: bool,
+    /// Nothing more is sent upstream.
+    sent: bool,
+    /// The upstream would not take it. It may have answered all the same.
+    failed: Option<Box<Error>>,
+}
+
+/// How far the answer has come.
+#[derive(Default)]
+struct Download {
+    /// Its head was passed on.
+    begun: bool,
+    /// So was all of it.
+    done: bool,
+}
+
+impl Edge {
+    /// Sends an admitted request upstream and its answer to the client.
+    ///
+    /// # Errors
+    /// What kept either from arriving whole. What the client was told until then is in `session`.
+    pub(super) async fn relay(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
+        let mut attempts = 1;
+        loop {
+            match self.attempt(session, exchange).await {
+                Err(error) if error.retry() && attempts < MOST_ATTEMPTS => attempts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
+        let peer = self.choose_peer(session, exchange)?;
+        let (mut upstream, reused) = match self.connector.get_http_session(&*peer).await {
+            Ok(connected) => connected,
+            Err(mut error) => {
+                error.as_up();
+                passage::mind_other_targets(exchange, &mut error);
+                return Err(error);
+            }
+        };
+        upstream.read_timeout = peer.options.read_timeout;
+        upstream.write_timeout = peer.options.write_timeout;
+        match self.pass(session, &mut upstream, exchange).await {
+            Ok(true) => {
+                let idle = peer.options.idle_timeout;
+                self.connector.release_http_session(upstream, &*peer, idle).await;
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(mut error) => {
+                passage::mind_repetition(session, exchange, &mut error, reused);
+                Err(error)
+            }
+        }
+    }
+
+    /// Passes the request and the answer. Returns whether the connection to the upstream is as good as before.
+    async fn pass(
+        &self,
+        session: &mut ServerSession,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+    ) -> Result<bool> {
+        let request = request_for_upstream(session, exchange)?;
+        upstream.write_request_header(Box::new(request)).await.map_err(Error::into_up)?;
+        let mut upload = self.begin_upload(session, upstream, exchange).await?;
+        let mut download = Download::default();
+        while !(download.done && upload.sent) {
+            let answered = download.done;
+            let (read, begun) = (upload.read, download.begun);
+            let listens = upload.failed.is_none();
+            let event = if upload.sent {
+                select! {
+                    biased;
+                    answer = next(upstream, begun), if !answered => Event::Answer(answer),
+                    body = session.read_body_or_idle(read), if listens => Event::Body(body),
+                }
+            } else {
+                // Neither direction waits for the other one to have nothing more to say.
+                select! {
+                    answer = next(upstream, begun), if !answered => Event::Answer(answer),
+                    body = session.read_body_or_idle(read), if listens => Event::Body(body),
+                }
+            };
+            match event {
+                Event::Answer(Ok(task)) => self.answer(session, task, exchange, &mut download).await?,
+                Event::Answer(Err(error)) => return Err(upload.failed.unwrap_or(error).into_up()),
+                Event::Body(body) => {
+                    let body = body.map_err(Error::into_down)?;
+                    let read = session.is_body_done();
+                    self.upload(upstream, exchange, &mut upload, body, read).await?;
+                }
+            }
+        }
+        if session.finish_body().await.is_err() {
+            session.set_keepalive(None);
+        }
+        Ok(upload.failed.is_none())
+    }
+
+    /// Sends what is known of the body: that there is none, or what was sent before to a connection that had been closed.
+    async fn begin_upload(
+        &self,
+        session: &mut ServerSession,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+    ) -> Result<Upload> {
+        let mut upload = Upload { read: session.is_body_done(), sent: false, failed: None };
+        let empty = session.is_body_empty();
+        let before = if empty {
+            None
+        } else {
+            session.enable_retry_buffering();
+            session.get_retry_buffer()
+        };
+        if empty || before.is_some() {
+            let read = upload.read;
+            self.upload(upstream, exchange, &mut upload, before, read).await?;
+        }
+        Ok(upload)
+    }
+
+    /// Sends a piece of the body, or its end if there is none.
+    async fn upload(
+        &self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        upload: &mut Upload,
+        mut piece: Option<Bytes>,
+        read: bool,
+    ) -> Result<()> {
+        upload.read = read || piece.is_none();
+        self.filter_request_body(&mut piece, upload.read, exchange)?;
+        // An empty piece would be the end of a chunked body.
+        if !upload.read && piece.as_ref().is_some_and(Bytes::is_empty) {
+            return Ok(());
+        }
+        let end = upload.read || piece.is_none();
+        match send(upstream, piece, end).await {
+            Ok(()) => upload.sent = end,
+            Err(error) => {
+                upload.sent = true;
+                upload.failed = Some(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a piece of the answer on.
+    async fn answer(
+        &self,
+        session: &mut ServerSession,
+        mut task: HttpTask,
+        exchange: &mut Exchange,
+        download: &mut Download,
+    ) -> Result<()> {
+        match &mut task {
+            HttpTask::Header(response, end) => {
+                if !*end && ends_with_connection(session, response) {
+                    // The client's connection goes on behind it.
+                    response.set_version(Version::HTTP_11);
+                    response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+                }
+                self.filter_response(session, response, exchange)?;
+                download.begun = !response.status.is_informational();
+            }
+            HttpTask::Body(..) | HttpTask::UpgradedBody(..) => self.check_again(exchange)?,
+            HttpTask::Trailer(_) | HttpTask::Done | HttpTask::Failed(_) => {}
+        }
+        download.done = session.response_duplex_vec(vec![task]).await?;
+        Ok(())
+    }
+}
+
+/// The request as the upstream gets it.
+fn request_for_upstream(session: &mut ServerSession, exchange: &Exchange) -> Result<RequestHeader> {
+    let mut request = session.req_header().clone();
+    if request.version == Version::HTTP_2
+        && let Some(authority) = request.uri.authority()
+    {
+        let host = authority.as_str().to_owned();
+        request.insert_header(header::HOST, host)?;
+    }
+    request.set_version(Version::HTTP_11);
+    for name in &FOR_ONE_HOP {
+        request.remove_header(name);
+    }
+    passage::prepare(session, &mut request, exchange)?;
+    if !session.is_body_empty() && !request.headers.contains_key(header::CONTENT_LENGTH) {
+        request.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(request)
+}
+
+/// The next piece of the answer, of which the head has come if it has `begun`. Nothing is lost when this is not waited for.
+async fn next(upstream: &mut Upstream, begun: bool) -> Result<HttpTask> {
+    if begun {
+        let piece = upstream.read_body_bytes().await?;
+        return Ok(HttpTask::Body(piece, upstream.is_body_done()));
+    }
+    upstream.read_response().await?;
+    let head = upstream
+        .resp_header()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "an answer without a head"))?;
+    // Names are written as over HTTP/2. The library keeps the spelling of each in a second map, which costs as much again.
+    let mut parts = http::Response::new(()).into_parts().0;
+    (parts.status, parts.version, parts.headers) = (head.status, head.version, head.headers.clone());
+    Ok(HttpTask::Header(Box::new(ResponseHeader::from(parts)), upstream.is_body_done()))
+}
+
+/// Sends `piece`, and that it was the last one.
+async fn send(upstream: &mut Upstream, piece: Option<Bytes>, end: bool) -> Result<()> {
+    if let Some(piece) = piece {
+        upstream.write_body(&piece).await.map_err(Error::into_up)?;
+    }
+    if end {
+        upstream.finish_body().await.map_err(Error::into_up)?;
+    }
+    Ok(())
+}
+
+/// Whether only the end of the upstream's connection tells where the answer's body ends (RFC 9112 §6.3).
+fn ends_with_connection(session: &ServerSession, response: &ResponseHeader) -> bool {
+    let without_body = session.req_header().method == Method::HEAD
+        || response.status.is_informational()
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !without_body
+        && !response.headers.contains_key(header::TRANSFER_ENCODING)
+        && !response.headers.contains_key(header::CONTENT_LENGTH)
+}
