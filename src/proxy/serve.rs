@@ -142,8 +142,9 @@ async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
         let by_library = downstream.facts().asks_for_upgrade() || configuration.gateway.needs_http2;
         let stream: Stream = downstream;
         let again = if by_library {
-            let session = ServerSession::new_http1(stream);
-            engine.library.process_new_http(session, &watch).await.map(|reused| reused.consume().0)
+            // Not by a name of its own, for which a connection that waits would keep the place.
+            let reused = engine.library.process_new_http(ServerSession::new_http1(stream), &watch).await;
+            reused.map(|reused| reused.consume().0)
         } else {
             // On the heap, so that a connection that waits takes no room for it.
             Box::pin(engine.edge.conduct(stream, configuration)).await

@@ -19,7 +19,8 @@ fn yaml(log: &str) -> String {
 }
 
 /// Starts the gateway on keys that everyone can read, which is warned about. The policy is the last argument.
-const WITH_READABLE_KEYS: &str = r#"for policy; do :; done; chmod 644 "${policy%/*}/keys.yaml"; exec "$0" "$@""#;
+const WITH_READABLE_KEYS: &str =
+    r#"for policy; do :; done; chmod 644 "${policy%/*}/keys.yaml"; exec "$0" "$@""#;
 
 /// The log is there to be written as far as can be known without making it, and then it cannot be made. Nobody has to change
 /// a file once it can.
