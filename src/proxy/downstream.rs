@@ -8,6 +8,7 @@
 mod io;
 mod wire;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,8 +170,7 @@ impl Downstream {
             if self.ended {
                 return HeadOutcome::Closed;
             }
-            self.inbound.reserve(READ_SIZE);
-            match timeout_at(deadline, self.transport.read_buf(&mut self.inbound)).await {
+            match timeout_at(deadline, self.read_more()).await {
                 Ok(Ok(0)) => self.ended = true,
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return HeadOutcome::Closed,
@@ -178,6 +178,20 @@ impl Downstream {
                 Err(_) => return HeadOutcome::Idle,
             }
         }
+    }
+
+    /// Reads into `inbound`. A connection that waits for its next request has no buffer for it.
+    async fn read_more(&mut self) -> std::io::Result<usize> {
+        let Self { transport, inbound, .. } = self;
+        poll_fn(|context| {
+            inbound.reserve(READ_SIZE);
+            let read = io::poll_read_buf(transport, context, inbound);
+            if read.is_pending() && inbound.is_empty() {
+                *inbound = BytesMut::new();
+            }
+            read
+        })
+        .await
     }
 
     /// Prepares `inbound` so that the library reads exactly the head, and then what the head announces.
