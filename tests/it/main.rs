@@ -72,6 +72,7 @@ mod issuer;
 mod jwt;
 mod listeners;
 mod observability;
+mod relay;
 mod reload;
 mod replacement;
 mod revocation;
