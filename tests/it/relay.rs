@@ -3,6 +3,7 @@
 
 mod form;
 mod leaving;
+mod repeating;
 
 use crate::harness::gateway::Gateway;
 

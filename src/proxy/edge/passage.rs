@@ -202,7 +202,11 @@ pub(super) fn mind_repetition(
     } else {
         error.set_retry(false);
     }
-    exchange.upstream_closed |= error.retry();
+    if error.retry() {
+        exchange.upstream_closed = true;
+        // Its body is counted anew as it is sent anew.
+        exchange.received = 0;
+    }
 }
 
 /// Makes `request` what the upstream gets.
