@@ -3,6 +3,7 @@
 
 mod form;
 mod leaving;
+mod old_clients;
 mod repeating;
 
 use crate::harness::gateway::Gateway;

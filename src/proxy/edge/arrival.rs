@@ -62,6 +62,8 @@ impl Edge {
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));
+        // A client of HTTP/1.0 would take an interim answer for its answer (RFC 9110 §15.2).
+        session.set_ignore_info_resp(session.req_header().version == Version::HTTP_10);
         self.part(session);
     }
 

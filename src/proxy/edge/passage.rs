@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
@@ -113,6 +113,12 @@ impl Edge {
             if !session.is_body_done() {
                 session.set_keepalive(None);
             }
+        }
+        // A client of HTTP/1.0 knows no chunks: its answer ends with the connection (RFC 9112 §6.1).
+        if session.req_header().version == Version::HTTP_10
+            && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+        {
+            session.set_keepalive(None);
         }
         if !response.headers.contains_key(REQUEST_ID) {
             response.insert_header(REQUEST_ID, exchange.request_id.value().clone())?;
