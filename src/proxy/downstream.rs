@@ -9,6 +9,7 @@ mod io;
 mod wire;
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, timeout_at};
 use tokio_rustls::server::TlsStream;
 
 pub(super) use wire::Wire;
@@ -49,6 +50,16 @@ pub(super) struct Downstream {
     digest: Arc<ProxyDigest>,
     /// The client has closed its side, after sending what is in `inbound`.
     ended: bool,
+    stall: Stall,
+}
+
+/// How long the client has not taken what is sent. The library limits how long it waits for a piece of a body to leave, but
+/// not for a head.
+#[derive(Debug, Default)]
+struct Stall {
+    /// How long is too long, if anything is.
+    patience: Option<Duration>,
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 /// What the library may read next.
@@ -115,7 +126,13 @@ impl Downstream {
             facts,
             digest: Arc::new(digest),
             ended: false,
+            stall: Stall::default(),
         }
+    }
+
+    /// Gives up a client that takes nothing of an answer for this long.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.stall.patience = Some(patience);
     }
 
     /// Hands everything over as it is, for HTTP/2.

@@ -121,6 +121,7 @@ async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
         let idle = if first { limits.header_timeout } else { limits.idle_timeout };
         first = false;
         downstream.rest();
+        downstream.set_patience(limits.body_timeout);
         let times = HeadTimes { idle, whole: limits.header_timeout };
         let outcome = tokio::select! {
             biased;

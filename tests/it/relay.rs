@@ -5,6 +5,7 @@ mod form;
 mod leaving;
 mod old_clients;
 mod repeating;
+mod unread;
 
 use crate::harness::gateway::Gateway;
 

@@ -14,10 +14,10 @@ use pingora::protocols::{
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::super::upgrade::Progress;
-use super::{Downstream, MalformedBody, Mode, Transport};
+use super::{Downstream, MalformedBody, Mode, Stall, Transport};
 use crate::request::chunks::ChunkReader;
 use crate::request::head::Body;
 
@@ -141,13 +141,28 @@ impl Downstream {
 
     fn flush_outbound(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbound.is_empty() {
-            let written = ready!(Pin::new(&mut self.transport).poll_write(context, &self.outbound))?;
+            let written = Pin::new(&mut self.transport).poll_write(context, &self.outbound);
+            let written = ready!(self.stall.judge(context, written))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.outbound.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stall {
+    /// What came of an attempt to send, which has failed if the client takes nothing for too long.
+    fn judge<T>(&mut self, context: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.until = None;
+        } else if let Some(patience) = self.patience {
+            let until = self.until.get_or_insert_with(|| Box::pin(sleep(patience)));
+            ready!(until.as_mut().poll(context));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        sent
     }
 }
 
@@ -211,7 +226,8 @@ impl AsyncWrite for Downstream {
         if this.outbound.len() + bytes.len() > RECORD {
             ready!(this.flush_outbound(context))?;
             if bytes.len() >= RECORD {
-                return Pin::new(&mut this.transport).poll_write(context, bytes);
+                let written = Pin::new(&mut this.transport).poll_write(context, bytes);
+                return this.stall.judge(context, written);
             }
         }
         this.outbound.extend_from_slice(bytes);
@@ -221,7 +237,8 @@ impl AsyncWrite for Downstream {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.flush_outbound(context))?;
-        Pin::new(&mut this.transport).poll_flush(context)
+        let flushed = Pin::new(&mut this.transport).poll_flush(context);
+        this.stall.judge(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
