@@ -65,7 +65,7 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// From the first byte of a connection or request to the end of its head.
     pub header_timeout: Duration,
-    /// How long a request's body may pause.
+    /// How long a request's body may pause, and how long a client may take nothing of its answer.
     pub body_timeout: Duration,
     /// How long a connection may stay without a request.
     pub idle_timeout: Duration,

@@ -214,7 +214,7 @@ pub struct LimitsEntry {
     pub handshake_timeout: TimeSpan,
     /// From the first byte of a connection or a request to the end of its head.
     pub header_timeout: TimeSpan,
-    /// How long a request's body may pause.
+    /// How long a request's body may pause, and how long a client may take nothing of its answer.
     pub body_timeout: TimeSpan,
     /// How long a connection may stay without a request.
     pub idle_timeout: TimeSpan,
