@@ -67,6 +67,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use admin::{AdminService, TurnedAway};
 use drain::Drain;
+use edge::MOST_ATTEMPTS;
 use engine::Engine;
 pub use fetch::SetupError;
 pub use journals::LogError;
@@ -310,8 +311,7 @@ fn server_configuration(threads: usize) -> ServerConf {
         graceful_shutdown_timeout_seconds: Some(1),
         // For all threads together: each has a pool of its own.
         upstream_keepalive_pool_size: KEPT.div_ceil(threads.max(1)),
-        // Each target of an upstream may be tried once when it cannot be reached.
-        max_retries: 8,
+        max_retries: MOST_ATTEMPTS,
         ..ServerConf::default()
     }
 }

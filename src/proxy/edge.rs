@@ -17,6 +17,9 @@ use pingora::connectors::http::v1::Connector;
 
 use super::shared::Shared;
 
+/// How often a request is sent at most, to another target or over another connection, before its client is told.
+pub(super) const MOST_ATTEMPTS: usize = 8;
+
 /// What takes requests to the gateway and does what it says.
 #[derive(Clone)]
 pub(super) struct Edge {

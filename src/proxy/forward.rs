@@ -4,6 +4,8 @@
 //! whatever the outcome of authentication, and covers every spelling that an upstream might take for one of ours. It is
 //! a pure function of the request and the admission; the proxy calls it again for each attempt on a fresh copy.
 
+mod hop;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,8 +20,9 @@ use crate::address;
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
-use crate::request::{Connection, Transport, list, normal_header_name};
+use crate::request::{Connection, Transport, normal_header_name};
 use crate::telemetry::trace::{Context, TRACEPARENT, TRACESTATE};
+pub(super) use hop::{accept, begin_next, frame};
 
 /// Everything that a request is prepared with.
 pub(super) struct Preparation<'a> {
@@ -196,62 +199,11 @@ impl Preparation<'_> {
     }
 }
 
-/// Takes from an admitted request what was meant for this hop only. `asks_for_upgrade` says whether it asks for another
-/// protocol in every way that is needed.
-pub(super) fn accept(request: &mut RequestHeader, asks_for_upgrade: bool) {
-    remove_hop_by_hop(request);
-    if !asks_for_upgrade {
-        remove_upgrade(request);
-    }
-    forget_spelling(request);
-}
-
-/// Makes an admitted request's names lower case, as they are over HTTP/2. The library keeps the spelling of each name in
-/// a second map, which would be copied and kept up with every field.
-fn forget_spelling(request: &mut RequestHeader) {
-    *request = RequestHeader::from(take(request));
-}
-
 /// Takes a request out of the library's hands. A target that was admitted is a path, so the library reads the very same
 /// bytes back from the URI.
 fn take(request: &mut RequestHeader) -> Parts {
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
     std::mem::replace(request, empty).into()
-}
-
-/// Removes the fields that a `Connection` option names, and the options themselves (RFC 9110 §7.6.1). It is done before
-/// anything of ours is written, so that no option can take one of our fields away again.
-fn remove_hop_by_hop(request: &mut RequestHeader) {
-    let options: Vec<Vec<u8>> = request
-        .headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(list)
-        .map(<[u8]>::to_ascii_lowercase)
-        .collect();
-    let (mut known, named): (Vec<_>, Vec<_>) = options
-        .into_iter()
-        .partition(|option| matches!(option.as_slice(), b"close" | b"keep-alive" | b"upgrade"));
-    if named.is_empty() && known.len() <= 1 {
-        return;
-    }
-    // Each once: the library ends the connection without a word when there are many.
-    known.sort();
-    known.dedup();
-    for name in named.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
-        request.remove_header(&name);
-    }
-    request.remove_header(&header::CONNECTION);
-    if !known.is_empty() {
-        // These are three fixed words with commas between.
-        let _ = request.insert_header(header::CONNECTION, known.join(&b", "[..]));
-    }
-}
-
-/// Removes the wish for another protocol from a request that does not ask for one in every way that is needed. The library
-/// takes the field alone for it: it would ask the upstream to switch, and wait for the answer without end.
-fn remove_upgrade(request: &mut RequestHeader) {
-    request.remove_header(&header::UPGRADE);
 }
 
 /// Makes one field of cookies that HTTP/2 has split: outside of it there is only one (RFC 9113 §8.2.3), and upstreams that

@@ -251,6 +251,10 @@ impl Rehearsal {
         let kept = sent.get(REQUEST_ID).filter(|_| trusted).and_then(RequestId::accept);
         let request_id = if kept.is_some() { Identifier::Sent } else { Identifier::Made };
         forward::accept(&mut head, facts.asks_for_upgrade());
+        let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        if !facts.asks_for_upgrade() {
+            forward::begin_next(&mut head).map_err(|_| Refusal::UpstreamFailed)?;
+        }
         let preparation = Preparation {
             admission,
             connection: &facts.connection,
@@ -260,9 +264,7 @@ impl Rehearsal {
             trace: None,
         };
         preparation.apply(&mut head).map_err(|_| Refusal::UpstreamFailed)?;
-        if !facts.asks_for_upgrade() {
-            send(&mut head);
-        }
+        forward::frame(&mut head, chunked).map_err(|_| Refusal::UpstreamFailed)?;
         let headers = head.headers.clone();
         let stripped = admission.credential_to_strip().headers().find(|name| sent.contains_key(name));
         let (kept, removed): (Vec<HeaderName>, Vec<HeaderName>) =
@@ -350,21 +352,6 @@ impl Account {
         let fields = Answer::new(&refusal, &RequestId::fresh(), None).into_fields();
         let fields = fields.into_iter().filter(|(name, _)| *name != REQUEST_ID).collect();
         Self::new(record::logged(&Verdict::Refused(refused)), Ending::Refused(refusal, fields))
-    }
-}
-
-/// Removes what the library removes before it sends a request, and frames a body as it does. It does so by itself, so
-/// this is the one thing that is repeated here; the end-to-end tests compare it with what upstreams receive.
-fn send(head: &mut RequestHeader) {
-    /// Fields for one hop only (RFC 9110 §7.6.1), and what goes with them.
-    const REMOVED: &str = "connection http2-settings keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer upgrade";
-    let chunked = head.remove_header(&header::TRANSFER_ENCODING).is_some();
-    for name in REMOVED.split(' ') {
-        head.remove_header(name);
-    }
-    if chunked {
-        // A fixed word fits into a field.
-        let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
     }
 }
 

@@ -52,6 +52,8 @@ struct Outcome {
     files: Vec<PathBuf>,
     /// That it was refused.
     refusal: Option<Refusal>,
+    /// The policy in whose place another one was put.
+    replaced: Option<Arc<Configuration>>,
 }
 
 /// How often files are looked at. A change counts when two looks in a row agree, so that a file that is being written is
@@ -90,9 +92,8 @@ impl Reloader {
             };
             let before = refused.take().filter(|_| by == Prompt::Retry);
             let began = self.shared.clock.unix_millis();
-            let replaced = self.shared.configuration.load_full();
             let outcome = self.reload(by, before).await;
-            self.replaced.push(replaced);
+            self.replaced.extend(outcome.replaced);
             files = outcome.files;
             seen = Stamps::of(&files);
             // A reload takes its time, and a file that changes meanwhile has to be read again.
@@ -144,12 +145,12 @@ impl Reloader {
         }
         let files = configuration.files.iter().cloned().collect();
         let policy = configuration.fingerprint.clone();
-        self.shared.accept(configuration);
+        let replaced = Some(self.shared.accept(configuration));
         self.shared.metrics.reloads_accepted.inc();
         self.shared.journals.turn_to(outputs);
         self.shared.audit.record(&Event::PolicyLoaded { policy: &policy, by });
         info!("reloaded {}", self.path.display());
-        Outcome { files, refusal: None }
+        Outcome { files, refusal: None, replaced }
     }
 
     fn refuse(&self, problems: &[String], files: Vec<PathBuf>, refused: Refused<'_>) -> Outcome {
@@ -168,19 +169,14 @@ impl Reloader {
         for (said, problem) in said.into_iter().flat_map(|said| problems.iter().map(move |one| (said, one))) {
             error!("{said}: {problem}");
         }
-        Outcome { files, refusal: Some(refusal) }
+        Outcome { files, refusal: Some(refusal), replaced: None }
     }
 
     /// Takes policies apart by which no request goes on any more: whoever lets go of one last has to, which takes long if it
     /// has many keys, and should not be a thread that serves.
     async fn forget_replaced(&mut self) {
-        let policy = self.shared.configuration.load_full();
-        // Where a policy was refused, the one in place is in the list as well.
-        let idle = |replaced: &mut Arc<Configuration>| {
-            !Arc::ptr_eq(replaced, &policy) && Arc::strong_count(replaced) == 1
-        };
-        let idle: Vec<_> = self.replaced.extract_if(.., idle).collect();
-        self.replaced.retain(|replaced| !Arc::ptr_eq(replaced, &policy));
+        let idle: Vec<_> =
+            self.replaced.extract_if(.., |replaced| Arc::strong_count(replaced) == 1).collect();
         if !idle.is_empty() {
             let _ = background::run("forgetting", move || drop(idle)).await;
         }

@@ -51,10 +51,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Puts a configuration in place for requests that begin from now on.
-    pub(super) fn accept(&self, configuration: Configuration) {
-        self.configuration.store(Arc::new(configuration));
+    /// Puts a configuration in place for requests that begin from now on. Returns the one before.
+    pub(super) fn accept(&self, configuration: Configuration) -> Arc<Configuration> {
+        let before = self.configuration.swap(Arc::new(configuration));
         self.accepted();
+        before
     }
 
     /// Notes in the metrics that the current configuration was accepted.

@@ -1,6 +1,5 @@
 //! Upstreams: which one is asked, what it is told, and what a client is told when it does not answer.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::harness::client::{Load, Request};
@@ -118,14 +117,7 @@ async fn a_name_without_an_address_is_a_502() {
 #[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
     let upstream = Upstream::start();
-    let seen = std::sync::Mutex::new(BTreeMap::<usize, u32>::new());
-    // Every connection is good for one answer, and says nothing of it.
-    upstream.answer_otherwise(Answer::from_fn(move |request| {
-        let mut seen = seen.lock().unwrap();
-        let count = seen.entry(request.connection).or_default();
-        *count += 1;
-        if *count == 1 { Answer::ok("ok").after(Duration::from_millis(20)) } else { Answer::close() }
-    }));
+    upstream.answer_once_on_each_connection();
     let gateway = gateway_to(&upstream.url()).await;
     // More idle connections than a request is tried times.
     let clients: Vec<_> = (0..20).map(|_| gateway.https()).collect();

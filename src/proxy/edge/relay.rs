@@ -4,7 +4,7 @@
 //! is taken where another protocol is asked for, and where an upstream may speak HTTP/2.
 
 use bytes::Bytes;
-use http::header::{self, HeaderName};
+use http::header;
 use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
@@ -12,25 +12,9 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, Result};
 use tokio::select;
 
-use super::{Edge, passage};
+use super::{Edge, MOST_ATTEMPTS, passage};
 use crate::proxy::exchange::Exchange;
-
-/// How often a request is sent at most, to another target or over another connection, before its client is told.
-const MOST_ATTEMPTS: usize = 8;
-
-/// Fields that are for one connection (RFC 9110 §7.6.1), and those of protocols that are not spoken beyond it.
-const FOR_ONE_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+use crate::proxy::forward;
 
 /// What happens next.
 enum Event {
@@ -133,8 +117,8 @@ impl Edge {
                 Event::Answer(Err(error)) => return Err(upload.failed.unwrap_or(error).into_up()),
                 Event::Body(body) => {
                     let body = body.map_err(Error::into_down)?;
-                    let read = session.is_body_done();
-                    self.upload(upstream, exchange, &mut upload, body, read).await?;
+                    upload.read = session.is_body_done();
+                    self.upload(upstream, exchange, &mut upload, body).await?;
                 }
             }
         }
@@ -160,8 +144,7 @@ impl Edge {
             session.get_retry_buffer()
         };
         if empty || before.is_some() {
-            let read = upload.read;
-            self.upload(upstream, exchange, &mut upload, before, read).await?;
+            self.upload(upstream, exchange, &mut upload, before).await?;
         }
         Ok(upload)
     }
@@ -173,9 +156,8 @@ impl Edge {
         exchange: &mut Exchange,
         upload: &mut Upload,
         mut piece: Option<Bytes>,
-        read: bool,
     ) -> Result<()> {
-        upload.read = read || piece.is_none();
+        upload.read |= piece.is_none();
         self.filter_request_body(&mut piece, upload.read, exchange)?;
         // An empty piece would be the end of a chunked body.
         if !upload.read && piece.as_ref().is_some_and(Bytes::is_empty) {
@@ -200,18 +182,16 @@ impl Edge {
         exchange: &mut Exchange,
         download: &mut Download,
     ) -> Result<()> {
-        match &mut task {
-            HttpTask::Header(response, end) => {
-                if !*end && ends_with_connection(session, response) {
-                    // The client's connection goes on behind it.
-                    response.set_version(Version::HTTP_11);
-                    response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-                }
-                self.filter_response(session, response, exchange)?;
-                download.begun = !response.status.is_informational();
+        if let HttpTask::Header(response, end) = &mut task {
+            if !*end && ends_with_connection(session, response) {
+                // The client's connection goes on behind it.
+                response.set_version(Version::HTTP_11);
+                response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
             }
-            HttpTask::Body(..) | HttpTask::UpgradedBody(..) => self.check_again(exchange)?,
-            HttpTask::Trailer(_) | HttpTask::Done | HttpTask::Failed(_) => {}
+            self.filter_response(session, response, exchange)?;
+            download.begun = !response.status.is_informational();
+        } else {
+            self.check_again(exchange)?;
         }
         download.done = session.response_duplex_vec(vec![task]).await?;
         Ok(())
@@ -221,20 +201,9 @@ impl Edge {
 /// The request as the upstream gets it.
 fn request_for_upstream(session: &mut ServerSession, exchange: &Exchange) -> Result<RequestHeader> {
     let mut request = session.req_header().clone();
-    if request.version == Version::HTTP_2
-        && let Some(authority) = request.uri.authority()
-    {
-        let host = authority.as_str().to_owned();
-        request.insert_header(header::HOST, host)?;
-    }
-    request.set_version(Version::HTTP_11);
-    for name in &FOR_ONE_HOP {
-        request.remove_header(name);
-    }
+    forward::begin_next(&mut request)?;
     passage::prepare(session, &mut request, exchange)?;
-    if !session.is_body_empty() && !request.headers.contains_key(header::CONTENT_LENGTH) {
-        request.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-    }
+    forward::frame(&mut request, !session.is_body_empty())?;
     Ok(request)
 }
 

@@ -69,7 +69,7 @@ fn forwarded(peer: &str, certificate: bool, target: &str, fields: &[(&str, &str)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let admission = runtime.block_on(gateway.admit(&Request::parse(parts).unwrap(), 0)).unwrap();
-    remove_hop_by_hop(&mut request);
+    hop::remove_named(&mut request);
     let preparation = Preparation {
         admission: &admission,
         connection: &connection,

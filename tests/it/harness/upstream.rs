@@ -13,8 +13,10 @@ pub use events::Events;
 pub use grpc::{GrpcUpstream, RecordedCall};
 pub use record::Recorded;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::task::JoinSet;
@@ -130,6 +132,17 @@ impl Upstream {
     pub fn answer_otherwise(&self, answer: Answer) -> &Self {
         self.shared.answers().otherwise = answer;
         self
+    }
+
+    /// Answers one request on each connection, and closes it without a word when there is a second one.
+    pub fn answer_once_on_each_connection(&self) -> &Self {
+        let seen = Mutex::new(BTreeMap::<usize, u32>::new());
+        self.answer_otherwise(Answer::from_fn(move |request| {
+            let mut seen = seen.lock().unwrap();
+            let count = seen.entry(request.connection).or_default();
+            *count += 1;
+            if *count == 1 { Answer::ok("ok").after(Duration::from_millis(20)) } else { Answer::close() }
+        }))
     }
 
     /// Answers requests for `path` with a stream of server-sent events, which the test sends with what this returns.

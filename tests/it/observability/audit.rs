@@ -168,9 +168,9 @@ async fn every_change_of_policy_keys_and_revocations_is_recorded() {
     assert_eq!(lines.len(), 16);
 }
 
-#[tokio::test]
-async fn whoever_may_not_revoke_is_recorded() {
-    let gateway = Gateway::builder(
+/// A gateway whose admin listener takes this token.
+async fn with_admin_token(token: &str) -> Gateway {
+    Gateway::builder(
         r#"
         admin: { address: "127.0.0.1:0", token: "${TOKEN}" }
         log: { audit: "file:audit.log" }
@@ -178,9 +178,14 @@ async fn whoever_may_not_revoke_is_recorded() {
         routes: [{ name: all, match: { path: /** }, auth: public, upstream: echo }]
         "#,
     )
-    .env("TOKEN", "admin-token-3Vb8Yc1Nd4Gh6Jk3")
+    .env("TOKEN", token)
     .start()
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn whoever_may_not_revoke_is_recorded() {
+    let gateway = with_admin_token("admin-token-3Vb8Yc1Nd4Gh6Jk3").await;
     let body = json!({ "kind": "key", "id": "k_acme" });
     let admin = gateway.admin();
     for (token, origin, status) in [
@@ -220,17 +225,7 @@ async fn whoever_may_not_revoke_is_recorded() {
 #[tokio::test]
 async fn a_flood_of_refused_requests_makes_few_lines() {
     let token = "admin-token-3Vb8Yc1Nd4Gh6Jk3-5Mn7Pq9R";
-    let gateway = Gateway::builder(
-        r#"
-        admin: { address: "127.0.0.1:0", token: "${TOKEN}" }
-        log: { audit: "file:audit.log" }
-        upstreams: { echo: builtin:echo }
-        routes: [{ name: all, match: { path: /** }, auth: public, upstream: echo }]
-        "#,
-    )
-    .env("TOKEN", token)
-    .start()
-    .await;
+    let gateway = with_admin_token(token).await;
     let admin = gateway.admin();
     let bearer = format!("Bearer {token}");
     for round in 0..100 {
@@ -263,17 +258,7 @@ async fn a_flood_of_refused_requests_makes_few_lines() {
 #[tokio::test]
 async fn signing_in_and_out_is_recorded() {
     let token = "admin-token-3Vb8Yc1Nd4Gh6Jk3-5Mn7Pq9R";
-    let gateway = Gateway::builder(
-        r#"
-        admin: { address: "127.0.0.1:0", token: "${TOKEN}" }
-        log: { audit: "file:audit.log" }
-        upstreams: { echo: builtin:echo }
-        routes: [{ name: all, match: { path: /** }, auth: public, upstream: echo }]
-        "#,
-    )
-    .env("TOKEN", token)
-    .start()
-    .await;
+    let gateway = with_admin_token(token).await;
     let admin = gateway.admin().with_header("Origin", "http://localhost");
     let sign_in = async |token: &str| admin.post("/status/session").json(&json!({ "token": token })).await;
     sign_in("guess-9Rk4Tz").await.assert_status(401);

@@ -1,24 +1,15 @@
 //! Requests that are sent again because a connection that was kept had been closed meanwhile.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use super::gateway;
 use crate::harness::gateway::Gateway;
 use crate::harness::problem::assert_problem;
-use crate::harness::upstream::{Answer, Upstream};
+use crate::harness::upstream::Upstream;
 
 /// An upstream whose connections are good for one answer each, and that closes them without a word when there is a second
 /// request; and a gateway that has kept more of them than a request is tried times.
 async fn stand(limits: &str) -> (Upstream, Gateway) {
     let upstream = Upstream::start();
-    let seen = std::sync::Mutex::new(BTreeMap::<usize, u32>::new());
-    upstream.answer_otherwise(Answer::from_fn(move |request| {
-        let mut seen = seen.lock().unwrap();
-        let count = seen.entry(request.connection).or_default();
-        *count += 1;
-        if *count == 1 { Answer::ok("ok").after(Duration::from_millis(20)) } else { Answer::close() }
-    }));
+    upstream.answer_once_on_each_connection();
     let gateway = gateway(upstream.url(), limits).await;
     let warm = |_| {
         let client = gateway.https();
