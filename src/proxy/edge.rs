@@ -6,14 +6,14 @@
 
 mod arrival;
 mod conduct;
+mod duplex;
 mod library;
 mod passage;
 mod relay;
 
 use std::sync::Arc;
 
-use pingora::connectors::L4Connect;
-use pingora::connectors::http::v1::Connector;
+use pingora::connectors::{L4Connect, TransportConnector};
 
 use super::shared::Shared;
 
@@ -26,5 +26,5 @@ pub(super) struct Edge {
     pub(super) shared: Arc<Shared>,
     pub(super) echo: Arc<dyn L4Connect + Send + Sync>,
     /// Connections to upstreams over HTTP/1.1.
-    pub(super) connector: Arc<Connector>,
+    pub(super) connector: Arc<TransportConnector>,
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use pingora::apps::HttpServerOptions;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::v1::Connector;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -28,7 +27,9 @@ impl Engine {
         let edge = Edge {
             shared: shared.clone(),
             echo: EchoConnector::new(shared.drain.watch()),
-            connector: Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(configuration)))),
+            connector: Arc::new(TransportConnector::new(Some(ConnectorOptions::from_server_conf(
+                configuration,
+            )))),
         };
         let mut library = http_proxy(configuration, edge.clone());
         let limits = shared.configuration.load().gateway.limits;

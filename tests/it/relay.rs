@@ -1,6 +1,7 @@
 //! Requests and answers over HTTP/1.1 on their way through: they pass whole and once, in both directions at the same time,
 //! and whatever ends one early leaves nothing behind for the next one.
 
+mod both_ways;
 mod form;
 mod leaving;
 mod old_clients;

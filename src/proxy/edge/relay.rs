@@ -3,15 +3,20 @@
 //! The library has a way of its own for this, with a queue in each direction, a cache and modules that have no use here. It
 //! is taken where another protocol is asked for, and where an upstream may speak HTTP/2.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header;
 use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType, Result};
 use tokio::select;
 
+use super::duplex::Duplex;
 use super::{Edge, MOST_ATTEMPTS, passage};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::forward;
@@ -22,12 +27,16 @@ enum Event {
     Answer(Result<HttpTask>),
     /// Something of the request's body came from the client, or the client is gone.
     Body(Result<Option<Bytes>>),
+    /// The upstream took what it was sent of the body last, or will not take it.
+    Sent(Result<()>),
 }
 
 /// How far a request's body has come on its way upstream.
 struct Upload {
     /// Nothing more is read from the client.
     read: bool,
+    /// Nothing more is written.
+    written: bool,
     /// Nothing more is sent upstream.
     sent: bool,
     /// The upstream would not take it. It may have answered all the same.
@@ -41,6 +50,14 @@ struct Download {
     begun: bool,
     /// So was all of it.
     done: bool,
+}
+
+impl Upload {
+    /// Sends nothing more.
+    fn end(&mut self, outcome: Result<()>) {
+        self.sent = true;
+        self.failed = outcome.err();
+    }
 }
 
 impl Edge {
@@ -60,7 +77,7 @@ impl Edge {
 
     async fn attempt(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
         let peer = self.choose_peer(session, exchange)?;
-        let (mut upstream, reused) = match self.connector.get_http_session(&*peer).await {
+        let (stream, reused) = match self.connector.get_stream(&*peer).await {
             Ok(connected) => connected,
             Err(mut error) => {
                 error.as_up();
@@ -68,12 +85,13 @@ impl Edge {
                 return Err(error);
             }
         };
+        let (stream, duplex) = split(stream, session.is_body_empty());
+        let mut upstream = Upstream::new_with_options(stream, &*peer);
         upstream.read_timeout = peer.options.read_timeout;
         upstream.write_timeout = peer.options.write_timeout;
-        match self.pass(session, &mut upstream, exchange).await {
+        match self.pass(session, &mut upstream, duplex.as_ref(), exchange).await {
             Ok(true) => {
-                let idle = peer.options.idle_timeout;
-                self.connector.release_http_session(upstream, &*peer, idle).await;
+                self.release(upstream, duplex, &peer).await;
                 Ok(())
             }
             Ok(false) => Ok(()),
@@ -84,32 +102,50 @@ impl Edge {
         }
     }
 
+    /// Keeps a connection for other requests, if the upstream agrees.
+    async fn release(&self, mut upstream: Upstream, duplex: Option<Duplex>, peer: &HttpPeer) {
+        upstream.respect_keepalive();
+        let Some(stream) = upstream.reuse().await else { return };
+        let stream = match duplex {
+            None => Some(stream),
+            Some(duplex) => {
+                drop(stream);
+                duplex.into_inner()
+            }
+        };
+        if let Some(stream) = stream {
+            self.connector.release_stream(stream, peer.reuse_hash(), peer.options.idle_timeout);
+        }
+    }
+
     /// Passes the request and the answer. Returns whether the connection to the upstream is as good as before.
     async fn pass(
         &self,
         session: &mut ServerSession,
         upstream: &mut Upstream,
+        duplex: Option<&Duplex>,
         exchange: &mut Exchange,
     ) -> Result<bool> {
         let request = request_for_upstream(session, exchange)?;
         upstream.write_request_header(Box::new(request)).await.map_err(Error::into_up)?;
-        let mut upload = self.begin_upload(session, upstream, exchange).await?;
+        let mut upload = self.begin_upload(session, upstream, duplex, exchange).await?;
         let mut download = Download::default();
         while !(download.done && upload.sent) {
             let answered = download.done;
-            let (read, begun) = (upload.read, download.begun);
+            let begun = download.begun;
             let listens = upload.failed.is_none();
+            let patience = upstream.write_timeout;
             let event = if upload.sent {
                 select! {
                     biased;
                     answer = next(upstream, begun), if !answered => Event::Answer(answer),
-                    body = session.read_body_or_idle(read), if listens => Event::Body(body),
+                    event = more(session, duplex, &upload, patience), if listens => event,
                 }
             } else {
                 // Neither direction waits for the other one to have nothing more to say.
                 select! {
                     answer = next(upstream, begun), if !answered => Event::Answer(answer),
-                    body = session.read_body_or_idle(read), if listens => Event::Body(body),
+                    event = more(session, duplex, &upload, patience), if listens => event,
                 }
             };
             match event {
@@ -118,8 +154,9 @@ impl Edge {
                 Event::Body(body) => {
                     let body = body.map_err(Error::into_down)?;
                     upload.read = session.is_body_done();
-                    self.upload(upstream, exchange, &mut upload, body).await?;
+                    self.upload(upstream, duplex, exchange, &mut upload, body).await?;
                 }
+                Event::Sent(outcome) => upload.end(outcome),
             }
         }
         if session.finish_body().await.is_err() {
@@ -133,9 +170,11 @@ impl Edge {
         &self,
         session: &mut ServerSession,
         upstream: &mut Upstream,
+        duplex: Option<&Duplex>,
         exchange: &mut Exchange,
     ) -> Result<Upload> {
-        let mut upload = Upload { read: session.is_body_done(), sent: false, failed: None };
+        let read = session.is_body_done();
+        let mut upload = Upload { read, written: false, sent: false, failed: None };
         let empty = session.is_body_empty();
         let before = if empty {
             None
@@ -144,7 +183,7 @@ impl Edge {
             session.get_retry_buffer()
         };
         if empty || before.is_some() {
-            self.upload(upstream, exchange, &mut upload, before).await?;
+            self.upload(upstream, duplex, exchange, &mut upload, before).await?;
         }
         Ok(upload)
     }
@@ -153,6 +192,7 @@ impl Edge {
     async fn upload(
         &self,
         upstream: &mut Upstream,
+        duplex: Option<&Duplex>,
         exchange: &mut Exchange,
         upload: &mut Upload,
         mut piece: Option<Bytes>,
@@ -164,12 +204,10 @@ impl Edge {
             return Ok(());
         }
         let end = upload.read || piece.is_none();
-        match send(upstream, piece, end).await {
-            Ok(()) => upload.sent = end,
-            Err(error) => {
-                upload.sent = true;
-                upload.failed = Some(error);
-            }
+        let written = write(upstream, piece, end).await;
+        upload.written = end;
+        if written.is_err() || end && duplex.is_none_or(Duplex::has_sent) {
+            upload.end(written);
         }
         Ok(())
     }
@@ -223,8 +261,35 @@ async fn next(upstream: &mut Upstream, begun: bool) -> Result<HttpTask> {
     Ok(HttpTask::Header(Box::new(ResponseHeader::from(parts)), upstream.is_body_done()))
 }
 
-/// Sends `piece`, and that it was the last one.
-async fn send(upstream: &mut Upstream, piece: Option<Bytes>, end: bool) -> Result<()> {
+/// The next piece of the body, once the upstream has taken the one before it. Nothing is lost when this is not waited for.
+async fn more(
+    session: &mut ServerSession,
+    duplex: Option<&Duplex>,
+    upload: &Upload,
+    patience: Option<Duration>,
+) -> Event {
+    if !upload.sent
+        && let Some(duplex) = duplex
+    {
+        let sent = duplex.send_rest(patience).await;
+        if sent.is_err() || upload.written {
+            return Event::Sent(sent);
+        }
+    }
+    Event::Body(session.read_body_or_idle(upload.read).await)
+}
+
+/// Lets a connection that a request with a body goes over be written to and read at the same time.
+fn split(stream: Stream, without_body: bool) -> (Stream, Option<Duplex>) {
+    if without_body {
+        return (stream, None);
+    }
+    let duplex = Duplex::new(stream);
+    (Box::new(duplex.clone()), Some(duplex))
+}
+
+/// Writes `piece`, and that it was the last one.
+async fn write(upstream: &mut Upstream, piece: Option<Bytes>, end: bool) -> Result<()> {
     if let Some(piece) = piece {
         upstream.write_body(&piece).await.map_err(Error::into_up)?;
     }
