@@ -27,7 +27,7 @@ use guard::{Known, Rejected};
 use matcher::{Lookup, RouteTable};
 use refusal::{Refusal, Refused};
 use route::{Access, Mode, Route};
-use upstream::Upstream;
+use upstream::{Http2, Upstream};
 
 /// A compiled policy. It never changes: a reload makes another one.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub struct Gateway {
     pub routes: RouteTable,
     /// The upstreams, in the order of the file.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Whether one of them speaks nothing but HTTP/2, so that even a request over HTTP/1.1 may have to be translated.
-    pub needs_http2: bool,
+    /// Whether HTTP/2 is spoken with one of them.
+    pub http2: Http2,
     /// The authentication methods, in the order of the file.
     pub methods: Vec<Authenticator>,
     /// Which of the caller's facts upstreams receive, and under which names.

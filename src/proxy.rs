@@ -37,6 +37,7 @@ mod signals;
 mod size;
 mod sources;
 mod spans;
+mod streams;
 mod succession;
 mod supervisor;
 mod tls;

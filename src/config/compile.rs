@@ -95,7 +95,7 @@ pub(super) fn compile(
     let upstreams: Vec<_> = upstreams.into_iter().filter_map(|(_, upstream)| upstream).collect();
     let gateway = Gateway {
         routes: RouteTable::new(routes),
-        needs_http2: upstreams.iter().any(|upstream| upstream.destination.needs_http2()),
+        http2: upstreams.iter().map(|upstream| upstream.destination.http2()).max().unwrap_or_default(),
         upstreams,
         methods: methods.into_iter().filter_map(|(_, method)| method).collect(),
         identity_headers: identity_headers?,

@@ -84,17 +84,40 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+/// Whether upstreams are spoken to over HTTP/2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Http2 {
+    /// No: all of them speak HTTP/1.1.
+    #[default]
+    Never,
+    /// For clients that speak it, where an upstream agrees.
+    Offered,
+    /// For all clients: an upstream speaks nothing else.
+    Required,
+}
+
 impl Destination {
-    /// Whether one of its servers speaks nothing but HTTP/2.
-    pub fn needs_http2(&self) -> bool {
+    /// Whether HTTP/2 is spoken with one of its servers.
+    pub fn http2(&self) -> Http2 {
         match self {
-            Self::Echo => false,
-            Self::Targets(targets) => targets.iter().any(|target| target.protocol == Protocol::HttpTwo),
+            Self::Echo => Http2::Never,
+            Self::Targets(targets) => {
+                targets.iter().map(|target| target.protocol.http2()).max().unwrap_or_default()
+            }
         }
     }
 }
 
 impl Protocol {
+    /// Whether HTTP/2 is spoken with a server.
+    pub fn http2(self) -> Http2 {
+        match self {
+            Self::Http => Http2::Never,
+            Self::Https => Http2::Offered,
+            Self::HttpTwo => Http2::Required,
+        }
+    }
+
     /// How a target with it begins in the file.
     pub fn scheme(self) -> &'static str {
         match self {

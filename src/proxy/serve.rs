@@ -1,10 +1,11 @@
-//! One connection from its first byte to its last: the handshake, and one request after the other.
+//! One connection from its first byte to its last: the handshake, and then its requests, one after the other. Those over
+//! HTTP/2 come in [`streams`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::Ssl;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
@@ -23,10 +24,12 @@ use super::reading::{self, head_limits};
 use super::record;
 use super::request_id::RequestId;
 use super::shared::Shared;
+use super::streams;
 use super::tls::read_client_certificate;
 use crate::config::listeners::ListenerKind;
 use crate::gateway::Gateway;
 use crate::gateway::refusal::Refusal;
+use crate::gateway::upstream::Http2;
 use crate::request::{self, Connection};
 
 /// How long a connection that is about to be closed is listened to once more: what the system has received by then is
@@ -66,9 +69,7 @@ pub(super) async fn connection(
         if !downstream.preface(limits.header_timeout).await {
             return close(&mut downstream).await;
         }
-        let watch = shared.drain.watch();
-        let stream: Stream = Box::new(downstream.open());
-        engine.library.process_new(stream, &watch).await;
+        streams::serve(&engine, downstream, &limits).await;
     } else {
         requests(&engine, Box::new(downstream)).await;
     }
@@ -140,7 +141,8 @@ async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
             HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
         }
         let configuration = shared.configuration.load_full();
-        let by_library = downstream.facts().asks_for_upgrade() || configuration.gateway.needs_http2;
+        let by_library =
+            downstream.facts().asks_for_upgrade() || configuration.gateway.http2 == Http2::Required;
         let stream: Stream = downstream;
         let again = if by_library {
             // Not by a name of its own, for which a connection that waits would keep the place.

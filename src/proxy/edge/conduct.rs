@@ -1,4 +1,4 @@
-//! One request over HTTP/1.1, from its head to its line in the log.
+//! One request, from its head to its line in the log.
 
 use std::sync::Arc;
 
@@ -26,15 +26,32 @@ impl Edge {
             session.shutdown().await;
             return None;
         }
-        let mut exchange = Exchange::new(configuration, self.shared.clock.unix_millis());
-        let outcome = self.serve(&mut session, &mut exchange).await;
-        if let Err(error) = &outcome {
-            failure::answer(&self.shared, &mut session, error, &mut exchange).await;
-        }
-        self.depart(&session, &exchange);
-        outcome.ok()?;
+        self.carry(&mut session, configuration).await.ok()?;
         let (stream, _) = session.finish().await.ok()??.into_parts();
         Some(stream)
+    }
+
+    /// Serves the request whose head came on a stream of HTTP/2, by `configuration`, all of whose upstreams must speak
+    /// HTTP/1.1.
+    pub(in crate::proxy) async fn conduct_stream(
+        &self,
+        mut session: ServerSession,
+        configuration: Arc<Configuration>,
+    ) {
+        if self.carry(&mut session, configuration).await.is_ok() {
+            let _ = session.finish().await;
+        }
+        // A stream that is dropped before its end is reset.
+    }
+
+    async fn carry(&self, session: &mut ServerSession, configuration: Arc<Configuration>) -> Result<()> {
+        let mut exchange = Exchange::new(configuration, self.shared.clock.unix_millis());
+        let outcome = self.serve(session, &mut exchange).await;
+        if let Err(error) = &outcome {
+            failure::answer(&self.shared, session, error, &mut exchange).await;
+        }
+        self.depart(session, &exchange);
+        outcome
     }
 
     async fn serve(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
