@@ -222,7 +222,7 @@ pub struct LimitsEntry {
     pub connections: u32,
     /// Open connections of one client: an IPv4 address or a /64 of IPv6. Trusted proxies may have more.
     pub connections_per_source: u32,
-    /// Requests that are under way at once on an HTTP/2 connection. Takes effect with a restart.
+    /// Requests that are under way at once on an HTTP/2 connection. Each keeps the number that it began with.
     pub http2_streams: u32,
     /// How often somebody may be wrong; more is answered 429.
     pub failed_attempts: Option<Located<FailedAttemptsEntry>>,

@@ -209,7 +209,6 @@ fn warn_about_fixed_parts(before: &Configuration, now: &Configuration) {
     let fixed = [
         ("listen", before.listeners != now.listeners),
         ("admin", before.admin.address != now.admin.address),
-        ("limits: http2_streams", before.gateway.limits.http2_streams != now.gateway.limits.http2_streams),
         ("tracing", before.tracing != now.tracing),
         ("redis", before.list.backing() != &now.backing),
     ];

@@ -187,7 +187,6 @@ async fn what_needs_a_restart_is_named() {
             r#"listen: [{ address: "127.0.0.1:0", tls: true }, { address: "127.0.0.1:0", plaintext: true }]"#,
         ),
         ("admin", r#"admin: { address: "127.0.0.2:0" }"#),
-        ("limits: http2_streams", "limits: { http2_streams: 5 }"),
         ("redis", r#"redis: { url: "redis://127.0.0.1:1/0" }"#),
     ] {
         let position = gateway.log_position();

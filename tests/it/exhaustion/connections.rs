@@ -81,6 +81,7 @@ async fn slow_clients_are_closed_and_the_others_are_served() {
         nothing_after_the_preface(&gateway),
         half_a_header_block(&gateway),
         nothing_after_an_answer(&gateway),
+        nothing_but_pings(&gateway),
         others_are_served(&gateway, &key),
     );
     others_are_served(&gateway, &key).await;
@@ -151,10 +152,25 @@ async fn half_a_header_block(gateway: &Gateway) {
     while frames.next().await.is_some() {}
 }
 
+/// Whoever behaves is told that the connection ends, and not that it did anything wrong.
 async fn nothing_after_an_answer(gateway: &Gateway) {
     let mut connection = gateway.https().http2().await;
     connection.get("/docs/a").await.assert_status(200);
-    let _ = connection.closed().await;
+    connection.closed().await.unwrap();
+}
+
+/// Whoever does not answer when it is told is left all the same. A ping is no request.
+async fn nothing_but_pings(gateway: &Gateway) {
+    let mut frames = gateway.https().frames().await;
+    frames.frame(kind::PING, 0, 0, b"8 bytes!").await;
+    let mut told = false;
+    while let Some(frame) = frames.next().await {
+        told |= frame.kind == kind::GOAWAY;
+        if frame.kind == kind::PING && frame.flags & flag::ACK != 0 {
+            frames.frame(kind::PING, 0, 0, b"8 bytes!").await;
+        }
+    }
+    assert!(told);
 }
 
 /// Connections with the admin listener are few by nature: those beyond a hundred or so are closed, so that they cannot

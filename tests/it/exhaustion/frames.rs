@@ -222,6 +222,33 @@ async fn a_small_head_that_unpacks_to_a_large_one() {
     assert!(upstream.take().iter().all(|request| request.path() == "/v1/a"));
 }
 
+/// How many requests may be under way on a connection (RFC 9113 section 5.1.2).
+async fn most_streams(frames: &mut Frames) -> Option<u32> {
+    while let Some(frame) = frames.next().await {
+        if frame.kind == kind::SETTINGS && frame.flags & flag::ACK == 0 {
+            let mut most = frame.payload.chunks_exact(6).filter(|setting| setting[..2] == [0, 3]);
+            return Some(u32::from_be_bytes(most.next()?[2..].try_into().unwrap()));
+        }
+    }
+    None
+}
+
+/// A new number of streams holds for new connections; those that are open were told another one.
+#[tokio::test]
+async fn another_number_of_streams_is_for_other_connections() {
+    let (upstream, key) = (Upstream::start(), ApiKey::of("acme"));
+    let gateway = gateway(&upstream, &key, "{ http2_streams: 10 }").await;
+    let mut before = gateway.https().frames().await;
+    assert_eq!(most_streams(&mut before).await, Some(10));
+    let yaml = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
+    gateway.reload_with(&yaml.replace("http2_streams: 10", "http2_streams: 20")).await;
+    let mut after = gateway.https().frames().await;
+    assert_eq!(most_streams(&mut after).await, Some(20));
+    before.headers(1, &request("GET"), true).await;
+    assert!(matches!(before.outcome(1).await, Outcome::Answered(401, _)));
+    upstream.assert_nothing();
+}
+
 /// Streams that stay open are counted: there is a limit for each connection, and another connection has its own.
 #[tokio::test]
 async fn streams_that_stay_open() {
