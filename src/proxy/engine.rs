@@ -8,7 +8,7 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 
 use super::echo::EchoConnector;
-use super::edge::Edge;
+use super::edge::{Edge, Pool};
 use super::shared::Shared;
 
 /// What carries the requests of one thread upstream.
@@ -28,6 +28,7 @@ impl Engine {
             connector: Arc::new(TransportConnector::new(Some(ConnectorOptions::from_server_conf(
                 configuration,
             )))),
+            pool: Pool::new(configuration.upstream_keepalive_pool_size),
         };
         let mut library = http_proxy(configuration, edge.clone());
         let mut http = HttpServerOptions::default();

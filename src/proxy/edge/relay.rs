@@ -12,11 +12,12 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::protocols::http::{HttpTask, ServerSession};
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::select;
 
 use super::duplex::Duplex;
+use super::pool::Key;
 use super::{Edge, MOST_ATTEMPTS, passage};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::forward;
@@ -77,7 +78,7 @@ impl Edge {
 
     async fn attempt(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
         let peer = self.choose_peer(session, exchange)?;
-        let (stream, reused) = match self.connector.get_stream(&*peer).await {
+        let (stream, reused) = match self.connection(&peer).await {
             Ok(connected) => connected,
             Err(mut error) => {
                 error.as_up();
@@ -86,7 +87,7 @@ impl Edge {
             }
         };
         let (stream, duplex) = split(stream, session.is_body_empty());
-        let mut upstream = Upstream::new_with_options(stream, &*peer);
+        let mut upstream = Upstream::new(stream);
         upstream.read_timeout = peer.options.read_timeout;
         upstream.write_timeout = peer.options.write_timeout;
         match self.pass(session, &mut upstream, duplex.as_ref(), exchange).await {
@@ -113,8 +114,8 @@ impl Edge {
                 duplex.into_inner()
             }
         };
-        if let Some(stream) = stream {
-            self.connector.release_stream(stream, peer.reuse_hash(), peer.options.idle_timeout);
+        if let (Some(stream), Some(timeout)) = (stream, peer.options.idle_timeout) {
+            self.pool.keep(Key::of(peer), stream, timeout);
         }
     }
 
