@@ -102,6 +102,9 @@ impl Answer {
         session.write_response_header(Box::new(head)).await?;
         if !without_body {
             session.write_response_body(body, true).await?;
+        } else if session.is_http2() {
+            // Over HTTP/1 the head has said that it is all. A stream that is left without its end is reset.
+            session.finish_body().await?;
         }
         Ok(())
     }

@@ -71,6 +71,7 @@ mod harness_works;
 mod issuer;
 mod jwt;
 mod listeners;
+mod multiplexing;
 mod observability;
 mod relay;
 mod reload;
