@@ -15,6 +15,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::select;
+use tokio::time::timeout;
 
 use super::duplex::Duplex;
 use super::pool::Key;
@@ -36,6 +37,8 @@ enum Event {
 struct Upload {
     /// Nothing more is read from the client.
     read: bool,
+    /// How long the client may take for a piece.
+    patience: Duration,
     /// Nothing more is written.
     written: bool,
     /// Nothing more is sent upstream.
@@ -78,7 +81,12 @@ impl Edge {
 
     async fn attempt(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
         let peer = self.choose_peer(session, exchange)?;
-        let (stream, reused) = match self.connection(&peer).await {
+        let connected = select! {
+            biased;
+            connected = self.connection(&peer) => connected,
+            error = leaves(session) => return Err(error.into_down()),
+        };
+        let (stream, reused) = match connected {
             Ok(connected) => connected,
             Err(mut error) => {
                 error.as_up();
@@ -175,7 +183,8 @@ impl Edge {
         exchange: &mut Exchange,
     ) -> Result<Upload> {
         let read = session.is_body_done();
-        let mut upload = Upload { read, written: false, sent: false, failed: None };
+        let patience = exchange.configuration.gateway.limits.body_timeout;
+        let mut upload = Upload { read, patience, written: false, sent: false, failed: None };
         let empty = session.is_body_empty();
         let before = if empty {
             None
@@ -277,7 +286,31 @@ async fn more(
             return Event::Sent(sent);
         }
     }
-    Event::Body(session.read_body_or_idle(upload.read).await)
+    Event::Body(next_of_body(session, upload.read, upload.patience).await)
+}
+
+/// The next piece of the request's body, for which there is no more than `patience`, or, if all of it has been `read`, the
+/// end of the client. The library limits how long a piece may take over HTTP/1 only.
+async fn next_of_body(session: &mut ServerSession, read: bool, patience: Duration) -> Result<Option<Bytes>> {
+    if read || !session.is_http2() {
+        return session.read_body_or_idle(read).await;
+    }
+    match timeout(patience, session.read_body_or_idle(false)).await {
+        Ok(piece) => piece,
+        Err(_) => Err(Error::explain(ErrorType::ReadTimedout, "the body pauses for too long")),
+    }
+}
+
+/// Resolves when the client is gone, as far as that can be seen without reading its request's body.
+async fn leaves(session: &mut ServerSession) -> Box<Error> {
+    if !session.is_http2() && !session.is_body_done() {
+        return std::future::pending().await;
+    }
+    loop {
+        if let Err(error) = session.read_body_or_idle(true).await {
+            return error;
+        }
+    }
 }
 
 /// Lets a connection that a request with a body goes over be written to and read at the same time.
