@@ -1,6 +1,6 @@
 //! What is known of a connection, for every request that comes on it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::http::ServerSession;
@@ -24,6 +24,8 @@ pub(super) struct Facts {
     asks_for_upgrade: AtomicBool,
     /// How far it has come on its way to another protocol; for HTTP/1 only.
     pub(super) upgrade: Upgrade,
+    /// How many requests its client has taken back soon after it had made them.
+    taken_back: AtomicU32,
 }
 
 impl Facts {
@@ -36,6 +38,7 @@ impl Facts {
             request_began: AtomicU64::new(0),
             asks_for_upgrade: AtomicBool::new(false),
             upgrade: Upgrade::default(),
+            taken_back: AtomicU32::new(0),
         }
     }
 
@@ -58,6 +61,16 @@ impl Facts {
     /// Whether the current request asks for another protocol, in every way in which that has to be said.
     pub(super) fn asks_for_upgrade(&self) -> bool {
         self.asks_for_upgrade.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the client did not wait for its answer.
+    pub(super) fn take_back(&self) {
+        self.taken_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests were taken back.
+    pub(super) fn taken_back(&self) -> u32 {
+        self.taken_back.load(Ordering::Relaxed)
     }
 
     /// When the current request on an HTTP/1 connection began.

@@ -11,7 +11,9 @@ use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, def
 use pingora::protocols::{Digest, GetProxyDigest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::select;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::downstream::Downstream;
 use super::engine::Engine;
@@ -21,57 +23,92 @@ use crate::gateway::upstream::Http2;
 /// Requests that are not even answered, since they contradict themselves (RFC 9113 §8.1.1), before their connection ends.
 const MALFORMED: usize = 32;
 
-/// How long an idle client has to take leave. What it had sent before it heard of the end is still answered.
+/// Requests that are taken back soon after they were made, before their connection ends if they are most of all. Each has
+/// cost a decision, and perhaps the upstream a connection (CVE-2023-44487).
+const TAKEN_BACK: u32 = 200;
+
+/// How long a client that is told to go has to take leave. What it had sent before it heard of the end is still answered.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Serves the requests on `downstream`, whose client has sent the preface of HTTP/2, until it is closed.
+/// `REFUSED_STREAM` and `ENHANCE_YOUR_CALM` (RFC 9113 §7).
+const REFUSED: u32 = 0x7;
+const CALM: u32 = 0xb;
+
+/// Serves the requests on `downstream`, whose client has sent the preface of HTTP/2, until it is closed and each of them is
+/// over.
 pub(super) async fn serve(engine: &Arc<Engine>, downstream: Downstream, limits: &Limits) {
+    let streams = Arc::new(Streams::new());
+    accept(engine, downstream, limits, &streams).await;
+    // A request may have been given up by its client and not have heard of it, because it waits for something else.
+    streams.ended().await;
+}
+
+async fn accept(engine: &Arc<Engine>, downstream: Downstream, limits: &Limits, streams: &Arc<Streams>) {
     let digest = Arc::new(Digest { proxy_digest: downstream.get_proxy_digest(), ..Digest::default() });
+    let facts = downstream.facts().clone();
     let stream: Stream = Box::new(downstream.open());
     let Ok(mut connection) = handshake(stream, Some(options(limits))).await else { return };
     let watch = engine.edge.shared.drain.watch();
-    let mut draining = watch.clone();
-    let mut draining = pin!(draining.wait_for(|begun| *begun));
-    let streams = Arc::new(Streams::new());
+    let mut drain = watch.clone();
+    let mut draining = pin!(async move { drop(drain.wait_for(|begun| *begun).await) });
     let mut look = pin!(sleep_until(Instant::now() + limits.idle_timeout));
+    let mut patience = limits.idle_timeout;
     let mut ending = false;
-    let mut malformed = 0;
+    let (mut asked, mut malformed) = (0_u32, 0);
     loop {
         select! {
             biased;
-            _ = &mut draining, if !ending => {
+            () = &mut draining, if !ending => {
                 connection.graceful_shutdown();
                 ending = true;
+                patience = FAREWELL;
+                look.as_mut().reset(Instant::now() + patience);
             }
             // This is also what reads and writes for all streams.
             accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => match accepted {
-                Ok(Some(H2Accept::Session(session))) => {
-                    tokio::spawn(request(engine.clone(), session, watch.clone(), streams.enter()));
+                Ok(Some(H2Accept::Session(mut session))) => {
+                    asked = asked.saturating_add(1);
+                    let taken_back = facts.taken_back();
+                    if taken_back >= TAKEN_BACK && taken_back > asked / 2 {
+                        break;
+                    }
+                    match streams.enter(limits.http2_streams).await {
+                        Some(open) => {
+                            tokio::spawn(request(engine.clone(), session, watch.clone(), open));
+                        }
+                        None => session.shutdown_with_reason(REFUSED.into()),
+                    }
                 }
                 Ok(Some(H2Accept::Rejected)) => {
                     malformed += 1;
                     if malformed == MALFORMED {
-                        return;
+                        break;
                     }
                 }
                 Ok(None) | Err(_) => return,
             },
             () = &mut look => match streams.idle_since() {
-                Some(since) if since.elapsed() >= limits.idle_timeout => {
+                Some(since) if since.elapsed() >= patience => {
                     if ending {
                         return;
                     }
                     // RFC 9113 §6.8: a request that is on its way is not lost.
                     connection.graceful_shutdown();
                     ending = true;
-                    look.as_mut().reset(Instant::now() + FAREWELL);
+                    patience = FAREWELL;
+                    look.as_mut().reset(Instant::now() + patience);
                 }
-                Some(since) => look.as_mut().reset(since + limits.idle_timeout),
+                Some(since) => look.as_mut().reset(since + patience),
                 // It is looked at more often than it has to be, rather than each time that a request ends.
-                None => look.as_mut().reset(Instant::now() + limits.idle_timeout / 4),
+                None => look.as_mut().reset(Instant::now() + patience / 4),
             },
         }
     }
+    connection.abrupt_shutdown(CALM.into());
+    let _ = timeout(FAREWELL, async {
+        while let Ok(Some(_)) = HttpSession::from_h2_conn(&mut connection, digest.clone()).await {}
+    })
+    .await;
 }
 
 /// Serves the request that `session` begins with.
@@ -116,6 +153,8 @@ struct Streams {
     open: AtomicUsize,
     /// When one last ended, in milliseconds since the beginning.
     last: AtomicU64,
+    /// Told when none is open any more.
+    ended: Notify,
 }
 
 /// A stream that is open; dropping it ends it.
@@ -123,18 +162,43 @@ struct OpenStream(Arc<Streams>);
 
 impl Streams {
     fn new() -> Self {
-        Self { began: Instant::now(), open: AtomicUsize::new(0), last: AtomicU64::new(0) }
+        Self {
+            began: Instant::now(),
+            open: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+            ended: Notify::new(),
+        }
     }
 
-    fn enter(self: &Arc<Self>) -> OpenStream {
+    /// Counts a stream, unless `most` are open already. To HTTP/2 one is over as soon as it is taken back (CVE-2023-44487),
+    /// and here when its request has noticed.
+    async fn enter(self: &Arc<Self>, most: u32) -> Option<OpenStream> {
+        let is_full = || u32::try_from(self.open()).unwrap_or(u32::MAX) >= most;
+        if is_full() {
+            // Those that have heard of it get their turn.
+            yield_now().await;
+            if is_full() {
+                return None;
+            }
+        }
         self.open.fetch_add(1, Ordering::Relaxed);
-        OpenStream(self.clone())
+        Some(OpenStream(self.clone()))
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until none is open.
+    async fn ended(&self) {
+        while self.open() > 0 {
+            self.ended.notified().await;
+        }
     }
 
     /// Since when none is open, if none is.
     fn idle_since(&self) -> Option<Instant> {
-        let idle = self.open.load(Ordering::Acquire) == 0;
-        idle.then(|| self.began + Duration::from_millis(self.last.load(Ordering::Relaxed)))
+        (self.open() == 0).then(|| self.began + Duration::from_millis(self.last.load(Ordering::Relaxed)))
     }
 }
 
@@ -143,6 +207,9 @@ impl Drop for OpenStream {
         let Self(streams) = self;
         let since = u64::try_from(streams.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         streams.last.store(since, Ordering::Relaxed);
-        streams.open.fetch_sub(1, Ordering::Release);
+        if streams.open.fetch_sub(1, Ordering::Release) == 1 {
+            // Whoever waits later finds that it was told.
+            streams.ended.notify_one();
+        }
     }
 }

@@ -23,6 +23,9 @@ use crate::proxy::{record, reply, resolve};
 /// How often the credential of a long request or answer is checked again.
 const RECHECK: Duration = Duration::from_millis(250);
 
+/// Who takes a request back later than this may have waited for an answer for as long as it can.
+const SOON: Duration = Duration::from_secs(1);
+
 impl Edge {
     /// The server that the request goes to this time.
     pub(super) fn choose_peer(
@@ -137,6 +140,12 @@ impl Edge {
     /// Writes the exchange down when it is over.
     pub(super) fn depart(&self, session: &ServerSession, exchange: &Exchange) {
         self.shared.metrics.requests_in_flight.dec();
+        if session.response_written().is_none()
+            && exchange.began.elapsed() < SOON
+            && let Some(facts) = Facts::of(session)
+        {
+            facts.take_back();
+        }
         record::finish(&self.shared, session, exchange);
     }
 
