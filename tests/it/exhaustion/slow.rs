@@ -52,7 +52,7 @@ async fn slow(gateway: Client, plain: Client, key: (String, String), number: usi
 
 /// Nothing ends by time while the test runs.
 const PATIENT: &str = r#"
-    limits: { header_timeout: 10m, body_timeout: 10m, idle_timeout: 10m }
+    limits: { handshake_timeout: 10m, header_timeout: 10m, body_timeout: 10m, idle_timeout: 10m }
     auth: { partners: { api_key: { keys: keys.yaml } } }
     upstreams: { app: { targets: ["{upstream}"], timeouts: { request: 10m } } }
     routes: [{ name: app, match: { path: /v1/** }, auth: partners, upstream: app }]
