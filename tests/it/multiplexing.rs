@@ -2,6 +2,7 @@
 //! can make a difference the upstream is one that is spoken to over HTTP/1.1 in the clear, and one over TLS that would be
 //! spoken to over HTTP/2 if it agreed, because requests take different ways to them.
 
+mod bodies;
 mod changing;
 mod ending;
 mod pausing;
