@@ -5,6 +5,7 @@
 mod bodies;
 mod changing;
 mod ending;
+mod floods;
 mod pausing;
 mod refusals;
 mod taking_back;
