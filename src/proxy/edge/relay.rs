@@ -281,7 +281,11 @@ async fn more(
     if !upload.sent
         && let Some(duplex) = duplex
     {
-        let sent = duplex.send_rest(patience).await;
+        let sent = select! {
+            biased;
+            sent = duplex.send_rest(patience) => sent,
+            error = leaves(session) => return Event::Body(Err(error)),
+        };
         if sent.is_err() || upload.written {
             return Event::Sent(sent);
         }

@@ -9,6 +9,12 @@ use crate::harness::upstream::{Answer, Upstream};
 /// `PADDED` (RFC 9113 section 6.1).
 const PADDED: u8 = 0x8;
 
+/// Flags and payloads of `DATA`.
+type Pieces = Vec<(u8, Vec<u8>)>;
+
+/// A kind, flags, and a payload.
+type Frame<'a> = (u8, u8, &'a [u8]);
+
 /// `DATA` with as many bytes of padding as there may be.
 fn padded(content: &[u8]) -> Vec<u8> {
     [&[255], content, &[0; 255][..]].concat()
@@ -27,7 +33,6 @@ async fn a_body_is_what_its_frames_carry() {
         let mut stream = 1;
         // A method, its announced length, frames with their flags, and what the upstream receives.
         let end = flag::END_STREAM;
-        type Pieces = Vec<(u8, Vec<u8>)>;
         let rows: Vec<(&str, Option<&str>, Pieces, &[u8])> = vec![
             ("POST", None, vec![(end, vec![])], b""),
             ("POST", Some("0"), vec![(end, vec![])], b""),
@@ -103,7 +108,6 @@ async fn what_contradicts_itself_is_never_completed() {
         let forbidden = literal("connection", "close");
         let end = flag::END_STREAM;
         let trailers = flag::END_HEADERS | end;
-        type Frame<'a> = (u8, u8, &'a [u8]);
         let rows: Vec<(&str, Option<&str>, bool, Vec<Frame<'_>>)> = vec![
             ("content that was said to be none", Some("0"), false, vec![(kind::DATA, end, b"GET /smuggled")]),
             ("a length without content", Some("5"), true, vec![]),

@@ -37,7 +37,7 @@ async fn others_are_served(gateway: &Gateway) {
 }
 
 /// Streams that are opened only to be reset, by the client (CVE-2023-44487), or by the gateway because of what follows
-/// (MadeYouReset, CVE-2025-8671), of requests that are let through.
+/// (`MadeYouReset`, CVE-2025-8671), of requests that are let through.
 #[tokio::test]
 async fn streams_that_are_reset_without_number() {
     type Reset = fn(u32) -> Vec<u8>;

@@ -262,3 +262,30 @@ async fn while_nothing_of_the_answer_is_taken() {
         assert_eq!(frames.outcome(201).await, Outcome::Answered(200, b"ok".to_vec()));
     }
 }
+
+/// An upstream that takes nothing of a body, whose client has had enough: nobody waits for it any longer.
+#[tokio::test]
+async fn while_the_upstream_takes_nothing() {
+    // Whoever connects is in its queue, and nobody reads what they send.
+    let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", stuck.local_addr().unwrap());
+    let gateway = gateway(&url, "{ request_body_bytes: 1GiB }", "{ request: 10m }").await;
+    let connection = gateway.https().http2().await;
+    for taken_back in [true, false] {
+        let client = gateway.https().http2().await;
+        let through = if taken_back { &connection } else { &client };
+        let mut stream = through.open_stream(&Request::new("POST", "/x")).await.unwrap();
+        let piece = vec![7; 64 << 10];
+        while let Ok(sent) = timeout(Duration::from_millis(500), stream.send(&piece)).await {
+            sent.unwrap();
+        }
+        if taken_back {
+            stream.reset(h2::Reason::CANCEL);
+        } else {
+            drop(stream);
+            drop(client);
+        }
+        lines(&gateway, "/x", if taken_back { 1 } else { 2 }).await;
+        is_at_rest(&gateway).await;
+    }
+}
