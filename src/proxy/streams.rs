@@ -23,9 +23,12 @@ use crate::gateway::upstream::Http2;
 /// Requests that are not even answered, since they contradict themselves (RFC 9113 §8.1.1), before their connection ends.
 const MALFORMED: usize = 32;
 
-/// Requests that are taken back soon after they were made, before their connection ends if they are most of all. Each has
-/// cost a decision, and perhaps the upstream a connection (CVE-2023-44487).
+/// Requests that are taken back soon after they were made, before their client is told to go if they are most of all. Each
+/// has cost a decision, and perhaps the upstream a connection (CVE-2023-44487).
 const TAKEN_BACK: u32 = 200;
+
+/// Requests that such a client makes all the same, before its connection ends with what it has under way.
+const UNHEARD: u32 = 1000;
 
 /// How long a client that is told to go has to take leave. What it had sent before it heard of the end is still answered.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -53,30 +56,36 @@ async fn accept(engine: &Arc<Engine>, downstream: Downstream, limits: &Limits, s
     let mut draining = pin!(async move { drop(drain.wait_for(|begun| *begun).await) });
     let mut look = pin!(sleep_until(Instant::now() + limits.idle_timeout));
     let mut patience = limits.idle_timeout;
-    let mut ending = false;
-    let (mut asked, mut malformed) = (0_u32, 0);
+    let (mut leaves, mut told, mut rash) = (false, false, false);
+    let (mut asked, mut unheard, mut malformed) = (0_u32, 0, 0);
     loop {
+        if leaves && !told {
+            // RFC 9113 §6.8: a request that is on its way is not lost.
+            connection.graceful_shutdown();
+            told = true;
+            patience = FAREWELL;
+            look.as_mut().reset(Instant::now() + patience);
+        }
         select! {
             biased;
-            () = &mut draining, if !ending => {
-                connection.graceful_shutdown();
-                ending = true;
-                patience = FAREWELL;
-                look.as_mut().reset(Instant::now() + patience);
-            }
+            () = &mut draining, if !leaves => leaves = true,
             // This is also what reads and writes for all streams.
             accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => match accepted {
                 Ok(Some(H2Accept::Session(mut session))) => {
                     asked = asked.saturating_add(1);
                     let taken_back = facts.taken_back();
-                    if taken_back >= TAKEN_BACK && taken_back > asked / 2 {
-                        break;
-                    }
-                    match streams.enter(limits.http2_streams).await {
+                    rash |= taken_back >= TAKEN_BACK && taken_back > asked / 2;
+                    leaves |= rash;
+                    let open = if rash { None } else { streams.enter(limits.http2_streams).await };
+                    match open {
                         Some(open) => {
                             tokio::spawn(request(engine.clone(), session, watch.clone(), open));
                         }
                         None => session.shutdown_with_reason(REFUSED.into()),
+                    }
+                    unheard += u32::from(rash);
+                    if unheard == UNHEARD {
+                        break;
                     }
                 }
                 Ok(Some(H2Accept::Rejected)) => {
@@ -89,14 +98,10 @@ async fn accept(engine: &Arc<Engine>, downstream: Downstream, limits: &Limits, s
             },
             () = &mut look => match streams.idle_since() {
                 Some(since) if since.elapsed() >= patience => {
-                    if ending {
+                    if told {
                         return;
                     }
-                    // RFC 9113 §6.8: a request that is on its way is not lost.
-                    connection.graceful_shutdown();
-                    ending = true;
-                    patience = FAREWELL;
-                    look.as_mut().reset(Instant::now() + patience);
+                    leaves = true;
                 }
                 Some(since) => look.as_mut().reset(since + patience),
                 // It is looked at more often than it has to be, rather than each time that a request ends.
