@@ -174,3 +174,32 @@ async fn a_long_request() {
     lift(&redis, "key:k_acme").await;
     Caller::new(&gateway, &cast.acme()).await.answered(200).await;
 }
+
+/// The same over HTTP/2: the stream ends, and the connection is good for others.
+#[tokio::test]
+async fn a_long_request_over_http2() {
+    let cast = Cast::new();
+    let redis = Redis::start().await;
+    cast.upstream.answer("/v1/upload", Answer::sink());
+    let gateway = cast.gateway(&redis.url(), "").start().await;
+    let (name, value) = key(&cast).header();
+    let bob = Cast::bob();
+    let connection = gateway.https().http2().await;
+    let mut stream =
+        connection.open_stream(&Request::new("POST", "/v1/upload").header(name, value)).await.unwrap();
+    stream.send(b"before").await.unwrap();
+    revoke(&redis, "key:k_acme", "").await;
+    within("the end of the request", async {
+        while stream.send(b"again").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    crate::harness::deadline::eventually("the end of the request at the upstream", || {
+        let requests = cast.upstream.requests();
+        (cast.upstream.open_connections() == 0 && requests.iter().all(|request| !request.complete))
+            .then_some(())
+    })
+    .await;
+    connection.get("/v1/a").header(bob.0, &bob.1).await.assert_status(200);
+}
