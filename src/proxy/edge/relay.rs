@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header;
 use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -80,6 +81,12 @@ impl Edge {
     }
 
     async fn attempt(&self, session: &mut ServerSession, exchange: &mut Exchange) -> Result<()> {
+        // A stream may have been reset while it was decided on, before anything of it is sent.
+        if session.is_http2()
+            && let Some(error) = leaves(session).now_or_never()
+        {
+            return Err(error.into_down());
+        }
         let peer = self.choose_peer(session, exchange)?;
         let connected = select! {
             biased;

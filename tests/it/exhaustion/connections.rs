@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{gateway, others_are_served};
-use crate::harness::client::{Client, Connection, flag, kind};
+use crate::harness::client::{Client, Connection, Frames, Outcome, block, flag, kind};
 use crate::harness::credentials::ApiKey;
 use crate::harness::gateway::Gateway;
 use crate::harness::problem::assert_problem;
@@ -154,23 +154,35 @@ async fn half_a_header_block(gateway: &Gateway) {
 
 /// Whoever behaves is told that the connection ends, and not that it did anything wrong.
 async fn nothing_after_an_answer(gateway: &Gateway) {
-    let mut connection = gateway.https().http2().await;
-    connection.get("/docs/a").await.assert_status(200);
-    connection.closed().await.unwrap();
+    let mut frames = gateway.https().frames().await;
+    let request =
+        [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/docs/a")];
+    frames.headers(1, &block(&request), true).await;
+    assert!(matches!(frames.outcome(1).await, Outcome::Answered(200, _)));
+    assert_eq!(told_to_go(&mut frames, false).await, Some(0));
 }
 
 /// Whoever does not answer when it is told is left all the same. A ping is no request.
 async fn nothing_but_pings(gateway: &Gateway) {
     let mut frames = gateway.https().frames().await;
     frames.frame(kind::PING, 0, 0, b"8 bytes!").await;
-    let mut told = false;
+    assert_eq!(told_to_go(&mut frames, true).await, Some(0));
+}
+
+/// The error that the client is told of before the connection ends, if it is told of its end. Sends pings until then.
+async fn told_to_go(frames: &mut Frames, pings: bool) -> Option<u32> {
+    let mut told = None;
     while let Some(frame) = frames.next().await {
-        told |= frame.kind == kind::GOAWAY;
-        if frame.kind == kind::PING && frame.flags & flag::ACK != 0 {
-            frames.frame(kind::PING, 0, 0, b"8 bytes!").await;
+        match frame.kind {
+            kind::GOAWAY => told = Some(u32::from_be_bytes(frame.payload[4..8].try_into().unwrap())),
+            kind::PING if pings && frame.flags & flag::ACK != 0 => {
+                frames.frame(kind::PING, 0, 0, b"8 bytes!").await;
+            }
+            kind::PING if !pings => frames.frame(kind::PING, flag::ACK, 0, &frame.payload).await,
+            _ => {}
         }
     }
-    assert!(told);
+    told
 }
 
 /// Connections with the admin listener are few by nature: those beyond a hundred or so are closed, so that they cannot

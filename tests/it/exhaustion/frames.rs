@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{gateway, most_memory, others_are_served};
-use crate::harness::client::{Frames, Outcome, block, flag, kind, literal};
+use crate::harness::client::{Frames, Outcome, block, encode as frame, flag, kind, literal};
 use crate::harness::credentials::ApiKey;
 use crate::harness::upstream::{Answer, Upstream};
 
@@ -20,11 +20,6 @@ struct Flood {
     count: u32,
     /// Whether the connection has to end by it; otherwise it may.
     ends: bool,
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes()[..], payload].concat()
 }
 
 fn request(method: &str) -> Vec<u8> {

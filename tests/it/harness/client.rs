@@ -14,7 +14,7 @@ mod websocket;
 pub use call::{Call, Request};
 pub use connection::{Connection, End};
 pub use failure::Failure;
-pub use frames::{Frame, Frames, Outcome, flag, kind};
+pub use frames::{Frame, Frames, Outcome, encode, flag, kind};
 pub use hpack::{block, literal};
 pub use http2::{Http2, Http2Stream};
 pub use load::{Load, Report};

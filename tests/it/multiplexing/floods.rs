@@ -5,15 +5,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{gateway, head, is_at_rest, read_so_far, upstreams};
-use crate::harness::client::{Frames, Outcome, flag, kind, literal};
+use crate::harness::client::{Frames, Outcome, encode as frame, flag, kind, literal};
 use crate::harness::deadline::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::upstream::{Answer, Upstream};
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes()[..], payload].concat()
-}
 
 fn request(method: &str, stream: u32, flags: u8) -> Vec<u8> {
     frame(kind::HEADERS, flag::END_HEADERS | flags, stream, &head(method, "/flood"))

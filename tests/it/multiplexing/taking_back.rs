@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::{gateway, head, is_at_rest, read_so_far, upstreams};
-use crate::harness::client::{Frames, Outcome, Request, flag, kind};
+use crate::harness::client::{Frames, Outcome, Request, encode, flag, kind};
 use crate::harness::deadline::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::port::ReservedPort;
@@ -72,6 +72,31 @@ async fn while_the_upstream_is_connected_to() {
     drop(connection);
     lines(&gateway, "/x", 4).await;
     is_at_rest(&gateway).await;
+}
+
+/// A request that is taken back before it was decided on is not sent, although a connection to the upstream waits for one.
+#[tokio::test]
+async fn before_it_is_sent() {
+    let upstream = Upstream::start();
+    let gateway = gateway(&upstream.url(), "{}", "{}").await;
+    let mut frames = gateway.https().frames().await;
+    frames.headers(1, &head("GET", "/first"), true).await;
+    assert!(matches!(frames.outcome(1).await, Outcome::Answered(200, _)));
+    upstream.take();
+    for stream in [3, 5, 7] {
+        // In one piece, so that the gateway hears of both at once.
+        let flags = flag::END_HEADERS | if stream == 7 { 0 } else { flag::END_STREAM };
+        let both = [
+            encode(kind::HEADERS, flags, stream, &head("POST", "/x")),
+            encode(kind::RST_STREAM, 0, stream, &CANCEL),
+        ];
+        frames.raw(&both.concat()).await;
+    }
+    lines(&gateway, "/x", 3).await;
+    is_at_rest(&gateway).await;
+    upstream.assert_nothing();
+    frames.headers(9, &head("GET", "/last"), true).await;
+    assert!(matches!(frames.outcome(9).await, Outcome::Answered(200, _)));
 }
 
 /// Rapid reset (CVE-2023-44487) that takes each request back only after it was begun: no more of them are under way than the
