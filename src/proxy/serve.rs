@@ -69,7 +69,8 @@ pub(super) async fn connection(
         if !downstream.preface(limits.header_timeout).await {
             return close(&mut downstream).await;
         }
-        streams::serve(&engine, downstream, &limits).await;
+        // On the heap, so that connections over HTTP/1 have no room for it.
+        Box::pin(streams::serve(&engine, downstream, &limits)).await;
     } else {
         requests(&engine, Box::new(downstream)).await;
     }
