@@ -1,0 +1,91 @@
+//! The shape of an entry of `routes`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::AuthReference;
+use crate::yaml::{Entries, Located};
+
+/// One route.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteEntry {
+    /// Its name, in logs and metrics.
+    pub name: Located<String>,
+    /// What it matches.
+    #[serde(rename = "match")]
+    pub matches: MatchEntry,
+    /// `public`, or the names of the methods in `auth` of which any is accepted.
+    #[serde(default)]
+    #[schemars(required, with = "AuthReference")]
+    pub auth: Option<Located<AuthReference>>,
+    /// What a caller needs, by method; a method that is not listed is answered 405. Without it, any accepted caller may
+    /// use any usual method.
+    #[serde(default)]
+    pub allow: Option<Located<Entries<RequirementEntry>>>,
+    /// The upstream it goes to.
+    pub upstream: Located<String>,
+    /// How the path is changed before it goes upstream.
+    #[serde(default)]
+    pub rewrite: Option<RewriteEntry>,
+    /// Whether `%2F` may stand in a segment.
+    #[serde(default)]
+    pub encoded_slashes: EncodedSlashes,
+    /// Whether refusals are enforced.
+    #[serde(default)]
+    pub mode: ModeEntry,
+}
+
+/// What a route matches.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchEntry {
+    /// `api.example.com` or `*.example.com`; any host by default.
+    #[serde(default)]
+    pub host: Option<Located<String>>,
+    /// `/a/b` exactly, `/a/*` with any one segment, `/a/**` with everything under it.
+    pub path: Located<String>,
+    /// Only these methods; any by default.
+    #[serde(default)]
+    pub methods: Option<Located<Vec<Located<String>>>>,
+}
+
+/// What a caller needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequirementEntry {
+    /// All of these scopes.
+    pub scopes: Vec<Located<String>>,
+    /// One of these roles.
+    pub roles: Vec<Located<String>>,
+}
+
+/// How a path is changed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RewriteEntry {
+    /// Leading segments to take off; the route's path must begin with them.
+    pub strip_prefix: Located<String>,
+}
+
+/// Whether `%2F` may stand in a segment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlashes {
+    /// It stays as it is, for APIs that carry paths in a segment.
+    Allow,
+    /// It is answered 400.
+    #[default]
+    Refuse,
+}
+
+/// Whether refusals are enforced.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeEntry {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are only logged and counted, and the request passes without an identity.
+    Report,
+}
