@@ -14,6 +14,7 @@ use super::logs::{self, Logs};
 use super::tls::{self, Tls};
 use super::tracing::{self, Tracing};
 use super::{Configuration, Purpose, Services, trials};
+use crate::address::Network;
 use crate::authn::guessing::{Limiter, Memory};
 use crate::gateway::matcher::RouteTable;
 use crate::gateway::{Gateway, Limits};
@@ -114,13 +115,10 @@ pub(super) fn compile(
 fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for entry in entries {
-        let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<std::net::IpAddr>().map(IpNet::from));
-        match network {
-            Ok(network) => networks.push(network.trunc()),
-            Err(_) => {
-                loading
-                    .error(entry.place(), "this is no network")
-                    .hint("write `10.0.0.0/8`, `fd00::/8` or a single address");
+        match entry.parse::<Network>() {
+            Ok(network) => networks.push(network.net()),
+            Err(error) => {
+                loading.error(entry.place(), error.to_string()).hint(error.hint());
             }
         }
     }

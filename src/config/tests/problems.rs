@@ -252,7 +252,16 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
         (
             "auth:\n",
             "trusted_proxies: [localhost]\nauth:\n",
-            vec!["5:19: this is no network (write `10.0.0.0/8`, `fd00::/8` or a single address)"],
+            vec![
+                "5:19: this is not an IP network (write a network such as `10.0.0.0/8` or `fd00::/8`, or a single address)",
+            ],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: [127.0.0.1, 10.1.2.3/8]\nauth:\n",
+            vec![
+                "5:30: this network has host bits set: 10.1.2.3 is one address of 10.0.0.0/8 (write `10.0.0.0/8` for the whole network, or `10.1.2.3` for this address only)",
+            ],
         ),
         (
             "auth:\n",
