@@ -289,8 +289,12 @@ fn every_piece_of_yaml_in_the_documents_is_good() {
 #[test]
 fn links_lead_somewhere() {
     let mut files: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
-    files.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+            .map(|name| root().join(name))
+            .into();
+    for folder in ["docs", "docs/adr", "examples"] {
+        files.extend(fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")) {
         let document = fs::read_to_string(file).unwrap();
         for rest in document.split("](").skip(1) {
