@@ -1,23 +1,39 @@
-//! The gateway's own answers: a status, a problem document (RFC 9457), and a challenge where it belongs.
+//! The gateway's own responses: a status, a problem document (RFC 9457), and a challenge where it belongs. A gRPC client gets
+//! the same in gRPC's form.
 //!
-//! An answer says nothing that helps a guesser: one fixed sentence for each code, no version, no name of an upstream.
+//! A response says nothing that helps a guesser: one fixed sentence for each code, no version, no name of an upstream.
+
+mod client_kind;
+mod grpc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::{HttpTask, ServerSession};
 use serde::Serialize;
 
 use super::request_id::{REQUEST_ID, RequestId};
 use crate::gateway::refusal::{Refusal, Unauthenticated};
+pub(super) use client_kind::ClientKind;
+pub(super) use grpc::GrpcRefusal;
 
-/// An answer that is ready to be written.
+/// A response that is ready to be written.
 pub(super) struct Answer {
     status: StatusCode,
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    form: Form,
+}
+
+/// How a response is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A head, and a body if there is one.
+    Document,
+    /// A head that ends the stream (gRPC over HTTP/2, "Responses").
+    TrailersOnly,
 }
 
 #[derive(Serialize)]
@@ -32,8 +48,13 @@ struct ProblemDocument<'a> {
 }
 
 impl Answer {
-    /// The answer for `refusal`, and what to look for it under.
-    pub(super) fn new(refusal: &Refusal, request_id: &RequestId, trace_id: Option<&str>) -> Self {
+    /// The response for `refusal` to a client of this kind. `request_id` and `trace_id` are in the logs, too.
+    pub(super) fn new(
+        refusal: &Refusal,
+        client: ClientKind,
+        request_id: &RequestId,
+        trace_id: Option<&str>,
+    ) -> Self {
         let status = refusal.status();
         let code = refusal.code();
         let kind = format!("urn:portcullis:problem:{code}");
@@ -76,13 +97,19 @@ impl Answer {
         if let Some(seconds) = refusal.retry_after() {
             fields.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
-        Self { status, fields, body: body.into() }
+        match client {
+            ClientKind::Grpc => {
+                grpc::to_trailers_only(refusal, &mut fields);
+                Self { status: StatusCode::OK, fields, body: Bytes::new(), form: Form::TrailersOnly }
+            }
+            ClientKind::Other => Self { status, fields, body: body.into(), form: Form::Document },
+        }
     }
 
     /// Sends a client to the same URL over HTTPS.
     pub(super) fn redirect(location: HeaderValue, request_id: &RequestId) -> Self {
         let fields = vec![(header::LOCATION, location), (REQUEST_ID, request_id.value().clone())];
-        Self { status: StatusCode::PERMANENT_REDIRECT, fields, body: Bytes::new() }
+        Self { status: StatusCode::PERMANENT_REDIRECT, fields, body: Bytes::new(), form: Form::Document }
     }
 
     /// The fields beside the status.
@@ -90,12 +117,16 @@ impl Answer {
         self.fields
     }
 
-    /// Writes the answer to a request that the library has read.
+    /// Writes the response to a request that the library has read.
     pub(super) async fn write(self, session: &mut ServerSession) -> Result<()> {
-        let Self { status, fields, body } = self;
+        let Self { status, fields, body, form } = self;
         let mut head = ResponseHeader::build(status, Some(fields.len() + 4))?;
         for (name, value) in fields {
             head.append_header(name, value)?;
+        }
+        if form == Form::TrailersOnly {
+            session.response_duplex_vec(vec![HttpTask::Header(Box::new(head), true)]).await?;
+            return Ok(());
         }
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
         let without_body = body.is_empty() || session.req_header().method == Method::HEAD;
@@ -109,9 +140,9 @@ impl Answer {
         Ok(())
     }
 
-    /// The answer as HTTP/1.1 bytes, for a request that never reached the library. It closes the connection.
+    /// The response as HTTP/1.1 bytes, for a request that never reached the library. It closes the connection.
     pub(super) fn to_http1(&self, without_body: bool) -> Vec<u8> {
-        let Self { status, fields, body } = self;
+        let Self { status, fields, body, form: _ } = self;
         let mut bytes =
             format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default())
                 .into_bytes();

@@ -4,10 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pingora::http::RequestHeader;
+
+use super::answer::{Answer, ClientKind, GrpcRefusal};
 use super::request_id::RequestId;
 use crate::config::Configuration;
 use crate::gateway::admission::Admission;
-use crate::gateway::refusal::Refused;
+use crate::gateway::refusal::{Refusal, Refused};
 use crate::telemetry::trace::Context;
 
 /// What is known about a request while it is being answered.
@@ -30,6 +33,8 @@ pub(super) struct Exchange {
     /// The code of the refusal, when a request that was admitted turned out to be none that may go on: its body is too
     /// large, or is not well formed.
     pub(super) overturned: Option<&'static str>,
+    /// The refusal as a gRPC client got it: its HTTP status is not that of the refusal.
+    pub(super) grpc_refusal: Option<GrpcRefusal>,
     /// When the decision began.
     pub(super) decision_began: Option<Instant>,
     /// How long the decision took.
@@ -76,6 +81,7 @@ impl Exchange {
             path: String::new(),
             verdict: Verdict::Open,
             overturned: None,
+            grpc_refusal: None,
             decision_began: None,
             decided_in: None,
             upstream_chosen: None,
@@ -86,6 +92,13 @@ impl Exchange {
             received: 0,
             checked: now,
         }
+    }
+
+    /// The response that refuses `request`, in the form that its client understands.
+    pub(super) fn refuse(&mut self, refusal: &Refusal, request: &RequestHeader) -> Answer {
+        let client = ClientKind::of(request);
+        self.grpc_refusal = (client == ClientKind::Grpc).then(|| GrpcRefusal::of(refusal));
+        Answer::new(refusal, client, &self.request_id, self.trace_id())
     }
 
     /// The trace's identifier, where somebody can find something under it.

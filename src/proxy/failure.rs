@@ -5,7 +5,6 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::FailToProxy;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::answer::Answer;
 use super::downstream::MalformedBody;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
@@ -38,7 +37,7 @@ pub(super) async fn answer(
         !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
     });
     if !answered {
-        let answer = Answer::new(&refusal, &exchange.request_id, exchange.trace_id());
+        let answer = exchange.refuse(&refusal, session.req_header());
         if matches!(exchange.verdict, Verdict::Open) {
             exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
         }

@@ -24,7 +24,10 @@ const REFUSED: &str = "refused";
 /// Records `exchange`.
 pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchange) {
     let duration = exchange.began.elapsed();
-    let status = session.response_written().map_or(0, |response| response.status.as_u16());
+    let written = session.response_written().map_or(0, |response| response.status.as_u16());
+    // A gRPC client gets a refusal with the HTTP status 200. What counts here is the status of the refusal.
+    let grpc = exchange.grpc_refusal.filter(|_| written > 0);
+    let status = grpc.map_or(written, |refusal| refusal.http_status);
     let head = session.req_header();
     let method = method_label(head.method.as_str());
     let outcome = Outcome::of(&exchange.verdict, exchange.overturned);
@@ -51,6 +54,7 @@ pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchan
         path: &exchange.path,
         route: route.map_or(NO_ROUTE, |route| &route.name),
         status,
+        grpc_status: grpc.map(|refusal| refusal.grpc_status),
         duration: duration.into(),
         upstream: upstream.map(|upstream| &*upstream.name),
         upstream_took: exchange.upstream_took.map(Into::into),

@@ -16,7 +16,7 @@ use pingora::protocols::http::ServerSession;
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};
 
-use super::answer::Answer;
+use super::answer::{Answer, ClientKind};
 use super::exchange::Verdict;
 use super::facts::Facts;
 use super::fetch::SetupError;
@@ -349,7 +349,7 @@ impl Account {
 
     fn of_refused(refused: Refused) -> Self {
         let refusal = refused.refusal.clone();
-        let fields = Answer::new(&refusal, &RequestId::fresh(), None).into_fields();
+        let fields = Answer::new(&refusal, ClientKind::Other, &RequestId::fresh(), None).into_fields();
         let fields = fields.into_iter().filter(|(name, _)| *name != REQUEST_ID).collect();
         Self::new(record::logged(&Verdict::Refused(refused)), Ending::Refused(refusal, fields))
     }

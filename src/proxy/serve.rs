@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::Answer;
+use super::answer::{Answer, ClientKind};
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
 use super::drain::OpenConnection;
 use super::engine::Engine;
@@ -162,7 +162,8 @@ async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
 /// Answers a request that has no acceptable head, and closes: where the next one would begin is not known.
 async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal) {
     let request_id = RequestId::fresh();
-    let answer = Answer::new(refusal, &request_id, None).to_http1(downstream.asks_for_head());
+    let answer =
+        Answer::new(refusal, ClientKind::Other, &request_id, None).to_http1(downstream.asks_for_head());
     let client = downstream.facts().connection.peer;
     let began_at = shared.clock.unix_millis();
     record::refused_early(

@@ -31,6 +31,8 @@ pub struct Entry<'a> {
     pub route: &'a str,
     /// The status of the answer; 0 when the client was gone before there was one.
     pub status: u16,
+    /// The `grpc-status` of a refusal that went to a gRPC client. The HTTP status that this client got is 200.
+    pub grpc_status: Option<u16>,
     /// From the request's first byte to the answer's last; written in milliseconds.
     pub duration: Micros,
     /// The upstream's name.

@@ -1,5 +1,7 @@
 //! gRPC through the gateway: HTTP/2 on both sides, streams in both directions, and the status in the trailers.
 
+mod refusals;
+
 use crate::harness::client::Request;
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::Gateway;

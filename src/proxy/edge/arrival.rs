@@ -38,7 +38,7 @@ impl Edge {
             }
             Err(refused) => {
                 self.part(session);
-                let answer = Answer::new(&refused.refusal, &exchange.request_id, exchange.trace_id());
+                let answer = exchange.refuse(&refused.refusal, session.req_header());
                 exchange.verdict = Verdict::Refused(refused);
                 answer.write(session).await?;
                 Ok(true)
@@ -101,7 +101,7 @@ impl Edge {
                 Answer::redirect(location, &exchange.request_id).write(session).await?;
             }
             Err(refusal) => {
-                let answer = Answer::new(&refusal, &exchange.request_id, exchange.trace_id());
+                let answer = exchange.refuse(&refusal, session.req_header());
                 exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
                 answer.write(session).await?;
             }

@@ -26,6 +26,9 @@ impl Entry<'_> {
         fields.given("path", Some(self.path).filter(|path| !path.is_empty()));
         fields.text("route", self.route);
         fields.number("status", u64::from(self.status));
+        if let Some(status) = self.grpc_status {
+            fields.number("grpc_status", u64::from(status));
+        }
         fields.millis("duration_ms", self.duration);
         fields.given("upstream", self.upstream);
         if let Some(took) = self.upstream_took {
@@ -133,6 +136,7 @@ mod tests {
                     path: text,
                     route: text,
                     status: 404,
+                    grpc_status: Some(12),
                     duration: Micros(number),
                     upstream: Some(text),
                     upstream_took: Some(Micros(1_234_567)),
@@ -150,7 +154,7 @@ mod tests {
                 let millis = Duration::from_micros(number).as_secs_f64() * 1000.0;
                 let mut expect = json!({
                     "time": "1970-01-01T00:00:00.000Z", "request_id": text, "trace_id": text, "client": client, "protocol": text,
-                    "method": text, "route": text, "status": 404, "duration_ms": millis, "upstream": text,
+                    "method": text, "route": text, "status": 404, "grpc_status": 12, "duration_ms": millis, "upstream": text,
                     "upstream_ms": 1234.567, "received_bytes": number, "sent_bytes": u64::MAX, "auth": text,
                     "auth_method": text, "subject": text, "key_id": text, "outcome": text, "reason": text,
                 });
