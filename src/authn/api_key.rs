@@ -31,7 +31,8 @@ pub use file::{Expiry, KeyEntry, KeyFile};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The file that lists the keys by their SHA-256, such as `keys.yaml`. `portcullis keys new` appends to it.
+    /// The file that lists the keys by their SHA-256, such as `keys.yaml`. `portcullis keys new` appends to it. The file may
+    /// be empty.
     #[schemars(with = "String")]
     pub keys: Located<PathBuf>,
     /// Leaves the key in the request that goes upstream instead of removing it.
@@ -61,11 +62,18 @@ impl Method {
     ) -> Option<Self> {
         let Config { keys, forward_credential } = &**config;
         let errors_before = loading.problems.error_count();
-        let file: Located<KeyFile> = loading.document(keys)?;
+        let file = KeyFile::read(keys, loading)?;
         warn_if_others_have_access(keys, loading);
+        let place = keys.place();
         let keys = compile_keys(name, &file, loading);
         if loading.problems.error_count() > errors_before {
             return None;
+        }
+        if keys.is_empty() {
+            loading
+                .problems
+                .warning(place, "this key file has no keys, so the gateway rejects every API key")
+                .hint("`portcullis keys new` adds a key");
         }
         let mut expiries: Vec<u64> = keys.values().filter_map(|identity| identity.validity.until).collect();
         expiries.sort_unstable();

@@ -1,8 +1,10 @@
-//! `portcullis keys`: makes API keys and lists them. The key itself is shown once and kept nowhere.
+//! `portcullis keys`: makes API keys and lists them. The key itself is shown once and not stored.
 
 mod append;
+mod locate;
+mod replace;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Output;
 use super::table::Table;
@@ -14,6 +16,7 @@ use crate::loading::Loading;
 use crate::units::TimeSpan;
 use crate::yaml::Located;
 use append::Addition;
+use locate::{KeyFileArguments, KeyFilePath};
 
 /// Make API keys and list them.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,35 +34,49 @@ enum KeysCommand {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = NEW_EXAMPLES)]
 struct NewArguments {
-    /// The file that lists the keys.
-    #[arg(long, value_name = "FILE", default_value = "keys.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    file: KeyFileArguments,
     /// Who the key belongs to; becomes the subject.
     #[arg(long)]
     owner: String,
-    /// What the key is for, for people.
+    /// What the key is for; shown by `keys list`.
     #[arg(long, default_value = "")]
     label: String,
-    /// What it may be used for, separated by commas.
+    /// The scopes of the key, separated by commas.
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
-    /// What its owner is, separated by commas.
+    /// The roles of its owner, separated by commas.
     #[arg(long, value_delimiter = ',')]
     roles: Vec<String>,
-    /// How long it is good, such as `90d`, or `never`.
+    /// How long the key is valid, such as `90d`, or `never` for a key that does not expire.
     #[arg(long, value_parser = parse_lifetime)]
     expires: Lifetime,
 }
 
+const NEW_EXAMPLES: &str = "\
+Examples:
+  portcullis keys new --owner acme --scopes orders:read --expires 90d
+  portcullis keys new --config /etc/portcullis/gateway.yaml --auth partners --owner acme --expires 90d
+  portcullis keys new --file keys.yaml --owner acme --label \"nightly export\" --expires never
+
+Owner, group and mode of an existing key file stay as they are, so you can run this as root. A new
+file has mode 640, the group of its folder and, if you are root, the owner of the configuration file.";
+
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
 struct ListArguments {
-    /// The file that lists the keys.
-    #[arg(long, value_name = "FILE", default_value = "keys.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    file: KeyFileArguments,
 }
 
-/// How long a key is good.
+const LIST_EXAMPLES: &str = "\
+Examples:
+  portcullis keys list
+  portcullis keys list --config /etc/portcullis/gateway.yaml --auth partners";
+
+/// How long a key is valid.
 #[derive(Clone, Copy, Debug)]
 enum Lifetime {
     For(TimeSpan),
@@ -99,17 +116,18 @@ fn new(arguments: &NewArguments, clock: &Clock) -> Result<Output, String> {
         Lifetime::Forever => Expiry::Never,
     };
     let addition = Addition { id: &id, owner, label, sha256: &sha256, scopes, roles, created: now, expires };
-    append::append(file, &addition)?;
-    let text = format!("{}\n", *key);
+    let file = file.locate()?;
+    append::append(&file, &addition)?;
+    let KeyFilePath { path, configuration: _ } = &file;
     let complaint = format!(
-        "The key `{id}` of {owner} has been added to {}. This is the only time that it is shown.",
-        file.display()
+        "Added the key `{id}` of {owner} to {}. Copy the key now: it is not stored and cannot be shown again.",
+        path.display()
     );
-    Ok(Output { text: text.trim_end().to_owned(), complaint, ..Output::default() })
+    Ok(Output { text: key.to_string(), complaint, ..Output::default() })
 }
 
 fn list(arguments: &ListArguments, clock: &Clock) -> Result<Output, String> {
-    let file = read(&arguments.file)?;
+    let file = read(&arguments.file.locate()?.path)?;
     let now = clock.unix_seconds();
     let mut table = Table::new(["ID", "OWNER", "LABEL", "SCOPES", "ROLES", "CREATED", "EXPIRES"]);
     for entry in &file.keys {
@@ -135,8 +153,7 @@ fn list(arguments: &ListArguments, clock: &Clock) -> Result<Output, String> {
 /// Reads a key file as the gateway does.
 fn read(path: &Path) -> Result<Located<KeyFile>, String> {
     let mut loading = Loading::new(Clock::system(), &|_| None, &[]);
-    let file = loading.root_document(path);
-    match file {
+    match KeyFile::read_at(path, &mut loading) {
         Some(file) if !loading.problems.has_errors() => Ok(file),
         Some(_) | None => Err(super::check::report(&loading.problems)),
     }

@@ -1,6 +1,7 @@
 //! The file that lists API keys: `keys.yaml`.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -8,14 +9,39 @@ use serde::de::{Deserialize as DeserializeTrait, Deserializer, Error};
 
 use crate::clock::parse_rfc3339;
 use crate::hex;
+use crate::loading::Loading;
 use crate::yaml::Located;
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
     /// The keys.
+    #[serde(default, deserialize_with = "list")]
     pub keys: Vec<KeyEntry>,
+}
+
+impl KeyFile {
+    /// Reads the file that `name` points to. An empty file has no keys; errors go to `loading`.
+    pub fn read(name: &Located<PathBuf>, loading: &mut Loading<'_>) -> Option<Located<Self>> {
+        loading.document(name).map(or_empty)
+    }
+
+    /// Reads the file at `path`, which no other file mentions.
+    pub fn read_at(path: &Path, loading: &mut Loading<'_>) -> Option<Located<Self>> {
+        loading.root_document(path).map(or_empty)
+    }
+}
+
+/// YAML reads a file without content, or with comments only, as null.
+fn or_empty(file: Located<Option<KeyFile>>) -> Located<KeyFile> {
+    let place = file.place().clone();
+    Located::new(file.into_value().unwrap_or_default(), place)
+}
+
+/// `keys:` without a value is a list without keys.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyEntry>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// One key.

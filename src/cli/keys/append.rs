@@ -1,11 +1,10 @@
-//! Appends an entry to a key file without touching what is there: comments and order stay as people wrote them.
+//! Appends an entry to a key file. The rest of the file keeps its order and its comments.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
+use super::locate::KeyFilePath;
 use super::read;
+use super::replace::Replacement;
 use crate::authn::api_key::Expiry;
 use crate::clock::rfc3339;
 use crate::hex;
@@ -22,39 +21,35 @@ pub(super) struct Addition<'a> {
     pub(super) expires: Expiry,
 }
 
-/// Appends `addition` to the file at `path`, which is made if there is none. The new text is read as the gateway would
-/// read it before it takes the place of the old one.
-pub(super) fn append(path: &Path, addition: &Addition<'_>) -> Result<(), String> {
-    // Of two commands at the same time, the second reads what the first has written.
-    let _lock = lock(path)
-        .map_err(|error| format!("error: cannot lock the folder of `{}`: {error}", path.display()))?;
-    let entry = |indent: &str| addition.lines(indent);
-    let (before, count, indent) = if path.exists() {
+/// Appends `addition` to a key file, which is made if it does not exist. The new text is read as the gateway would read it
+/// before it replaces the old one.
+pub(super) fn append(file: &KeyFilePath, addition: &Addition<'_>) -> Result<(), String> {
+    let KeyFilePath { path: name, configuration } = file;
+    let replacement = Replacement::begin(name, configuration.as_deref())?;
+    let path = replacement.path();
+    let (before, count, indent) = if replacement.exists() {
         let file = read(path)?;
         let text = fs::read_to_string(path)
             .map_err(|error| format!("error: cannot read `{}`: {error}", path.display()))?;
         let indent = file.keys.first().map_or(2, |first| first.id.place().column().saturating_sub(7));
         (text, file.keys.len(), " ".repeat(indent))
     } else {
-        ("keys:\n".to_owned(), 0, "  ".to_owned())
+        (String::new(), 0, "  ".to_owned())
     };
     let mut text = if count == 0 { comments(&before) + "keys:\n" } else { before };
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&entry(&indent));
-    let next = neighbour(path);
-    write_private(&next, &text, path)
-        .map_err(|error| format!("error: cannot write `{}`: {error}", next.display()))?;
-    let good = read(&next).is_ok_and(|file| file.keys.len() == count + 1);
-    if !good {
-        let _ = fs::remove_file(&next);
-        return Err(format!(
+    text.push_str(&addition.lines(&indent));
+    let staged = replacement.stage(&text)?;
+    if read(staged.path()).is_ok_and(|file| file.keys.len() == count + 1) {
+        staged.commit()
+    } else {
+        Err(format!(
             "error: an entry cannot be appended to `{}`: write its `keys` as a list with one `-` line for each, and try again",
-            path.display()
-        ));
+            name.display()
+        ))
     }
-    fs::rename(&next, path).map_err(|error| format!("error: cannot replace `{}`: {error}", path.display()))
 }
 
 impl Addition<'_> {
@@ -80,16 +75,7 @@ impl Addition<'_> {
     }
 }
 
-/// Waits for the folder of `path`, which is locked until the file is dropped. The file itself cannot be, because another
-/// one takes its place.
-fn lock(path: &Path) -> std::io::Result<fs::File> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = fs::File::open(folder.unwrap_or(Path::new(".")))?;
-    folder.lock()?;
-    Ok(folder)
-}
-
-/// The lines of a file without keys that people wrote for each other.
+/// The comments of a file without keys.
 fn comments(text: &str) -> String {
     text.lines().filter(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect()
 }
@@ -99,27 +85,15 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A name beside `path`, so that the new file can take its place in one step.
-fn neighbour(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    path.with_file_name(name)
-}
-
-/// Writes a file that others cannot read, or that has the permissions of `like`.
-fn write_private(path: &Path, text: &str, like: &Path) -> std::io::Result<()> {
-    let _ = fs::remove_file(path);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    if let Ok(metadata) = fs::metadata(like) {
-        fs::set_permissions(path, fs::Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn append(path: &Path, addition: &Addition<'_>) -> Result<(), String> {
+        super::append(&KeyFilePath { path: path.to_path_buf(), configuration: None }, addition)
+    }
 
     fn addition(owner: &str) -> Addition<'_> {
         Addition {
@@ -137,10 +111,13 @@ mod tests {
     const HASH: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 
     #[test]
-    fn what_is_there_stays() {
+    fn keeps_existing_entries_and_comments() {
         for (before, good) in [
             (None, true),
+            (Some(String::new()), true),
+            (Some("keys:\n".to_owned()), true),
             (Some("keys: []\n".to_owned()), true),
+            (Some("# none yet\n".to_owned()), true),
             (
                 Some(format!(
                     "# ours\nkeys:\n- id: a # first\n  owner: acme\n  sha256: \"{HASH}\"\n  expires: never"
@@ -162,10 +139,11 @@ mod tests {
             }
             let result = append(&path, &addition("acme: \"x\""));
             assert_eq!(result.is_ok(), good, "{before:?} {result:?}");
-            assert!(!folder.path().join("keys.yaml.new").exists());
+            assert!(fs::read_dir(folder.path()).unwrap().count() <= 1, "a temporary file stays");
             if good {
                 let after = fs::read_to_string(&path).unwrap();
-                let kept = before.filter(|text| !text.contains("[]")).unwrap_or_default();
+                let kept =
+                    before.filter(|text| text.contains("- id") || text.starts_with('#')).unwrap_or_default();
                 assert!(after.starts_with(&kept), "{after}");
                 let file = read(&path).unwrap();
                 let new = file.keys.last().unwrap();
@@ -175,13 +153,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn a_new_file_is_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.yaml");
-        append(&path, &addition("acme")).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn api_keys(config: &Located<api_key::Config>, loading: &mut Loading<
             .hint("identity headers say who it is: remove `forward_credential`");
     }
     let now = loading.clock.unix_seconds();
-    let Some(file) = loading.document::<KeyFile>(&config.keys) else { return };
+    let Some(file) = KeyFile::read(&config.keys, loading) else { return };
     let made_before = |entry: &KeyEntry, age| entry.created.is_some_and(|at| now.saturating_sub(at) > age);
     let unlimited = |entry: &KeyEntry| entry.expires == Expiry::Never;
     let expired = |entry: &KeyEntry| matches!(entry.expires, Expiry::At(end) if end <= now);
