@@ -39,8 +39,16 @@ impl Machine {
         let folder = self.0.path().display();
         let mut bring = String::new();
         for command in brings {
-            bring +=
-                &format!("printf '#!/bin/sh\\n' >{folder}/{command}\n/bin/chmod 755 {folder}/{command}\n");
+            // A virtual environment has a pip.
+            let does = match *command {
+                "python3" => {
+                    "[ \"$2\" != venv ] || { /bin/mkdir -p \"$3/bin\"; printf \"#!/bin/sh\\\\n\" >\"$3/bin/pip\"; /bin/chmod 755 \"$3/bin/pip\"; }"
+                }
+                _ => "",
+            };
+            bring += &format!(
+                "printf '#!/bin/sh\\n%s\\n' '{does}' >{folder}/{command}\n/bin/chmod 755 {folder}/{command}\n"
+            );
         }
         self.program(name, &format!("echo \"$@\" >>{folder}/asked\n{bring}"));
     }
@@ -64,9 +72,15 @@ impl Machine {
     }
 
     fn install(&self, what: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
+        // A copy, because what it installs beside the packages goes into the folder `target` next to its own.
+        let scripts = self.0.path().join("scripts");
+        fs::create_dir_all(&scripts).unwrap();
+        for name in ["install", "llvm-profdata"] {
+            fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name), scripts.join(name))
+                .unwrap();
+        }
         let mut command = Command::new("/bin/sh");
-        command.arg(script).args(what).env_clear().env("PATH", self.0.path());
+        command.arg(scripts.join("install")).args(what).env_clear().env("PATH", self.0.path());
         command.output().unwrap()
     }
 
@@ -77,15 +91,42 @@ impl Machine {
 
 const BUILD: [&str; 4] = ["cmake", "cc", "make", "curl"];
 
-const TEST: [&str; 5] = ["redis-server", "prometheus", "promtool", "chromedriver", "logrotate"];
+const TEST: [&str; 10] = [
+    "redis-server",
+    "prometheus",
+    "promtool",
+    "chromedriver",
+    "logrotate",
+    "nginx",
+    "haproxy",
+    "python3",
+    "node",
+    "npm",
+];
 
 #[test]
 fn each_package_manager_is_asked_for_what_it_has() {
     for (manager, build, test) in [
-        ("dnf", "cmake curl gcc make", "chromium chromedriver logrotate prometheus redis"),
-        ("apk", "build-base cmake curl make", "chromium chromium-chromedriver logrotate prometheus redis"),
-        ("pacman", "base-devel cmake curl make", "chromium logrotate prometheus redis"),
-        ("brew", "cmake curl gcc make", "chromium chromedriver logrotate prometheus redis"),
+        (
+            "dnf",
+            "cmake curl gcc make",
+            "chromium chromedriver haproxy logrotate nginx nodejs npm prometheus python3 python3-pip redis",
+        ),
+        (
+            "apk",
+            "build-base cmake curl make",
+            "chromium chromium-chromedriver haproxy logrotate nginx nodejs npm prometheus python3 python3-pip redis",
+        ),
+        (
+            "pacman",
+            "base-devel cmake curl make",
+            "chromium haproxy logrotate nginx nodejs npm prometheus python3 redis",
+        ),
+        (
+            "brew",
+            "cmake curl gcc make",
+            "chromium chromedriver haproxy logrotate nginx node prometheus python3 redis",
+        ),
     ] {
         for (what, brings, packages) in [("build", &BUILD[..], build), ("test", &TEST[..], test)] {
             let machine = Machine::new();
@@ -103,7 +144,7 @@ fn each_package_manager_is_asked_for_what_it_has() {
 
 #[test]
 fn debian_has_a_browser_and_ubuntu_has_it_as_a_snap() {
-    let others = "logrotate\nprometheus\nredis-server";
+    let others = "haproxy\nlogrotate\nnginx\nnodejs\nnpm\nprometheus\npython3\nredis-server";
     for (system, candidate, snap, browser) in [
         ("Debian", "chromium-driver", false, Some("chromium chromium-driver")),
         ("Ubuntu", "chromium-chromedriver", true, Some("chromium-browser chromium-chromedriver")),
@@ -111,12 +152,9 @@ fn debian_has_a_browser_and_ubuntu_has_it_as_a_snap() {
         ("something else", "", false, None),
     ] {
         let machine = Machine::new();
-        let brings = if browser.is_some() {
-            &TEST[..]
-        } else {
-            &["redis-server", "prometheus", "promtool", "logrotate"]
-        };
-        machine.manager("apt-get", brings);
+        let brings: Vec<&str> =
+            TEST.into_iter().filter(|command| browser.is_some() || *command != "chromedriver").collect();
+        machine.manager("apt-get", &brings);
         machine.program(
             "apt-cache",
             &format!("[ \"$2\" = '{candidate}' ] && echo '  Candidate: 1' || echo '  Candidate: (none)'"),

@@ -2,6 +2,7 @@
 //! others are independent of its code, so that a mistake in it cannot hide behind the same mistake here.
 
 pub mod background;
+pub mod balancer;
 pub mod browser;
 pub mod client;
 pub mod cluster;
@@ -13,6 +14,7 @@ pub mod issuer;
 pub mod port;
 pub mod problem;
 pub mod process;
+pub mod programs;
 pub mod prometheus;
 pub mod proxy;
 pub mod redis;

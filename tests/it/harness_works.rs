@@ -1,5 +1,6 @@
 //! The harness tested against itself: a test is worth as much as what it is built of. Nothing here needs the gateway.
 
+mod balancer;
 mod client;
 mod credentials;
 mod gateway;
