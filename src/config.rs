@@ -2,6 +2,7 @@
 //!
 //! `check`, start-up and reload all go through [`Configuration::load`], so what `check` accepts is what runs.
 
+pub mod admin_address;
 pub mod audit;
 mod compile;
 pub mod document;

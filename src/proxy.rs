@@ -75,6 +75,7 @@ pub use journals::LogError;
 use journals::{Journals, Outputs};
 use keys::KeyKeeper;
 use listen::{BoundListener, ListenService};
+use readiness::Start;
 pub use record::loggable_path;
 use reload::Reloader;
 use shared::Shared;
@@ -94,6 +95,8 @@ pub struct ServeOptions {
     pub path: PathBuf,
     /// Threads that serve requests.
     pub threads: usize,
+    /// How long the listeners accept after SIGTERM, while `/readyz` says that the process is shutting down.
+    pub drain_delay: Duration,
     /// How long the end may take.
     pub drain: Duration,
     /// Whether another process may replace this one although no service manager would know of it: nobody takes the end of
@@ -171,6 +174,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let shared = Arc::new(Shared {
         no_route: metrics.route(record::NO_ROUTE),
         drain: Drain::new(metrics.connections.clone()),
+        start: Start::new(),
         gate: Gate::new(),
         sources: Sources::default(),
         tls,
@@ -201,6 +205,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let (lives, ended) = workers::lives();
     let ending = Ending {
         shared: shared.clone(),
+        delay: options.drain_delay,
         deadline: options.drain,
         replaceable: options.replaceable,
         signals: Mutex::new(process),

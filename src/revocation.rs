@@ -88,6 +88,11 @@ impl Revocations {
         self.is_young_at(Instant::now())
     }
 
+    /// Whether the list has ever been read.
+    pub fn has_been_read(&self) -> bool {
+        self.mirror.has_been_read()
+    }
+
     fn standing_at(&self, credential: &Revocable, now: Instant) -> Standing {
         // First the age, then the look-up: what was complete at that age is in the mirror by now.
         let young = self.is_young_at(now);

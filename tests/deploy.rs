@@ -224,8 +224,8 @@ fn images_and_units_call_the_binary_as_it_is() {
         ),
         (
             "deploy/kubernetes/portcullis.yaml",
-            r#"args: [run, --config, /etc/portcullis/config/gateway.yaml, --drain, "30s", --log-level, info]"#,
-            vec!["run", "--drain", "30s", "--log-level", "info", "--help"],
+            r#"args: [run, --config, /etc/portcullis/config/gateway.yaml, --drain-delay, "5s", --drain, "30s", --log-level, info]"#,
+            vec!["run", "--drain-delay", "5s", "--drain", "30s", "--log-level", "info", "--help"],
         ),
         (
             "deploy/compose/compose.yaml",

@@ -16,7 +16,11 @@ pub(super) struct RunArguments {
     /// Threads that serve requests [default: one for each processor].
     #[arg(long)]
     threads: Option<std::num::NonZeroUsize>,
-    /// How long the end may take once the process is told to end.
+    /// How long the listeners keep accepting after SIGTERM, while /readyz returns 503 so that load balancers send new
+    /// connections elsewhere. SIGINT has no delay, and a second signal ends it.
+    #[arg(long, value_name = "DURATION", env = "PORTCULLIS_DRAIN_DELAY", default_value = "5s")]
+    drain_delay: TimeSpan,
+    /// How long requests in flight may take after that.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     drain: TimeSpan,
     /// Let another process replace this one on SIGUSR2 although systemd did not start it: nobody takes the end of this
@@ -29,7 +33,7 @@ pub(super) struct RunArguments {
 }
 
 pub(super) fn execute(arguments: &RunArguments) -> Output {
-    let RunArguments { file, threads, drain, replaceable, log_level } = arguments;
+    let RunArguments { file, threads, drain_delay, drain, replaceable, log_level } = arguments;
     telemetry::log::start(*log_level, Clock::system());
     let processors = std::thread::available_parallelism();
     let threads = threads
@@ -37,6 +41,7 @@ pub(super) fn execute(arguments: &RunArguments) -> Output {
     let options = ServeOptions {
         path: file.config.clone(),
         threads,
+        drain_delay: drain_delay.duration(),
         drain: drain.duration(),
         replaceable: *replaceable,
     };

@@ -65,7 +65,8 @@ impl Admin {
     pub const LONG_TOKEN: usize = 32;
 }
 
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+/// The address of the admin listener where the file names none.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 
 /// Compiles `listen`.
 pub(super) fn compile(document: &Document, loading: &mut Loading<'_>) -> Vec<Listener> {

@@ -27,9 +27,10 @@ use self::answer::{Refused, text};
 use self::places::Places;
 use self::turned_away::Attempt;
 pub(super) use self::turned_away::TurnedAway;
+use super::keys;
 use super::listen::is_about_one_connection;
+use super::readiness::{Degraded, Readiness};
 use super::shared::Shared;
-use super::{keys, readiness};
 use crate::authn::Authenticator;
 use crate::authn::guessing::State;
 use crate::authn::jwt::KeySource;
@@ -133,12 +134,15 @@ impl AdminApp {
         match path.as_str() {
             "/metrics" if reading => text(StatusCode::OK, "text/plain; version=0.0.4", self.metrics()),
             "/healthz" if reading => text(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
-            "/readyz" if reading => match readiness::of(&self.shared) {
-                Ok(()) => text(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
-                Err(waiting) => {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{waiting}\n").into_bytes())
-                }
-            },
+            "/readyz" if reading => {
+                let readiness = Readiness::of(&self.shared, &self.shared.configuration.load());
+                let status = if readiness.waiting.is_none() {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                text(status, "text/plain", readiness.text().into_bytes())
+            }
             "/revocations" => revocations::answer(self, session).await,
             "/metrics" | "/healthz" | "/readyz" => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Vec::new())
@@ -175,6 +179,11 @@ impl AdminApp {
         metrics.failed_attempts_limited("source").set(count(sources));
         metrics.failed_attempts_limited("principal").set(count(principals));
         let issuers: Vec<Arc<KeySource>> = keys::sources(&configuration).collect();
+        let degraded = Readiness::of(&self.shared, &configuration).degraded;
+        for dependency in Degraded::DEPENDENCIES {
+            let is_degraded = degraded.iter().any(|each| each.dependency() == dependency);
+            metrics.degraded(dependency).set(is_degraded.into());
+        }
         metrics.show_jwks(issuers.iter().map(|source| (source.auth(), source.series())));
         let now = self.shared.clock.unix_seconds();
         metrics.show_api_key_expiry(configuration.gateway.methods.iter().filter_map(|method| match method {

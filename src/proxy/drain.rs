@@ -1,7 +1,7 @@
 //! Ending without cutting anybody off: no new connections, no new requests on old ones, and a deadline.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora::server::ShutdownWatch;
@@ -12,6 +12,9 @@ use tokio::time::{sleep, timeout};
 /// Whether the process is ending, and how many connections are still open. Clones share their state.
 #[derive(Clone)]
 pub(super) struct Drain {
+    /// Whether `/readyz` says that the process is shutting down. True before `begun`, so that load balancers hear of it
+    /// while the listeners still accept.
+    announced: Arc<AtomicBool>,
     begun: Arc<watch::Sender<bool>>,
     connections: Arc<Connections>,
 }
@@ -37,11 +40,26 @@ const LINGER: Duration = Duration::from_secs(1);
 impl Drain {
     pub(super) fn new(gauge: IntGauge) -> Self {
         let connections = Connections { open: 0.into(), held: 0.into(), gauge, closed: Notify::new() };
-        Self { begun: Arc::new(watch::channel(false).0), connections: Arc::new(connections) }
+        Self {
+            announced: Arc::default(),
+            begun: Arc::new(watch::channel(false).0),
+            connections: Arc::new(connections),
+        }
+    }
+
+    /// Makes `/readyz` say that the process is shutting down. Requests are served as before until [`Self::begin`].
+    pub(super) fn announce(&self) {
+        self.announced.store(true, Ordering::Release);
+    }
+
+    /// Whether the shutdown was announced.
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
     }
 
     /// Begins the end.
     pub(super) fn begin(&self) {
+        self.announce();
         self.begun.send_replace(true);
     }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::admin::TurnedAway;
 use super::drain::Drain;
 use super::journals::Journals;
+use super::readiness::{Readiness, Start};
 use super::sources::Sources;
 use super::succession::Gate;
 use super::tls::TlsState;
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     /// What traces requests; nothing while they are not traced.
     pub(super) tracer: Option<Tracer>,
     pub(super) drain: Drain,
+    /// How far the start of this process has come.
+    pub(super) start: Start,
     /// Whether it is this process that accepts connections.
     pub(super) gate: Gate,
     /// Who has how many connections open.
@@ -53,6 +56,8 @@ pub(super) struct Shared {
 impl Shared {
     /// Puts a configuration in place for requests that begin from now on. Returns the one before.
     pub(super) fn accept(&self, configuration: Configuration) -> Arc<Configuration> {
+        // Once this process was ready, issuers that only the new policy names do not make it unready.
+        let _ = Readiness::of(self, &self.configuration.load());
         let before = self.configuration.swap(Arc::new(configuration));
         self.accepted();
         before

@@ -10,6 +10,7 @@ use log::{error, info, warn};
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::ServeError;
 use super::shared::Shared;
@@ -35,8 +36,23 @@ pub(super) struct ProcessSignals {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
-    End,
+    /// SIGTERM: shut down, after load balancers had time to hear of it.
+    Terminate,
+    /// SIGINT: shut down at once. It comes from a terminal, where nobody balances load.
+    Interrupt,
+    /// SIGUSR2: hand over to a new process.
     Replace,
+}
+
+/// Why the process shuts down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Another process serves in its place.
+    Replaced,
+    /// A signal that asks for a delay.
+    Terminated,
+    /// Whatever cannot wait.
+    Immediate,
 }
 
 impl Signals {
@@ -66,20 +82,22 @@ impl Signals {
 impl ProcessSignals {
     async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.terminate.recv() => Wish::End,
-            _ = self.interrupt.recv() => Wish::End,
+            _ = self.terminate.recv() => Wish::Terminate,
+            _ = self.interrupt.recv() => Wish::Interrupt,
             _ = self.replace.recv() => Wish::Replace,
         }
     }
 
     async fn end(&mut self) {
-        while self.next().await != Wish::End {}
+        while self.next().await == Wish::Replace {}
     }
 }
 
 /// Waits for the signal to end, and drains before the library hears of it: it would only wait, or cut.
 pub(super) struct Ending {
     pub(super) shared: Arc<Shared>,
+    /// How long the listeners accept after SIGTERM, while `/readyz` says that the process is shutting down.
+    pub(super) delay: Duration,
     pub(super) deadline: Duration,
     pub(super) signals: Mutex<ProcessSignals>,
     /// Whether another process may replace this one although no service manager would know of it.
@@ -117,20 +135,23 @@ impl Ending {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    /// Waits until the process should end: because of a signal, because another one has taken its place, or because nobody
-    /// is left to serve. Whoever looks after it then sees that it failed, and starts it again.
-    async fn asked(&self, signals: &mut ProcessSignals) {
+    /// Waits until the process has to shut down: because of a signal, because another process has taken its place, or
+    /// because every thread that serves has ended. In the last case the process ends with an error, so that the service
+    /// manager starts it again.
+    async fn asked(&self, signals: &mut ProcessSignals) -> Cause {
         let mut ended = self.ended.lock().await;
-        loop {
+        let cause = loop {
             let wish = tokio::select! {
                 wish = signals.next() => wish,
                 () = ended.all() => {
                     self.fail(ServeError::Workers);
-                    break;
+                    break Cause::Immediate;
                 }
             };
-            if wish == Wish::End {
-                break;
+            match wish {
+                Wish::Terminate => break Cause::Terminated,
+                Wish::Interrupt => break Cause::Immediate,
+                Wish::Replace => {}
             }
             let estate = self.estate.lock().await;
             let Some(estate) = estate.as_ref() else { continue };
@@ -138,18 +159,35 @@ impl Ending {
                 handed_over = succession::hand_over(estate, &self.shared, self.replaceable) => handed_over,
                 () = signals.end() => {
                     warn!("a signal to end comes first: this process is not replaced");
-                    break;
+                    break Cause::Immediate;
                 }
             };
             match handed_over {
                 Ok(process) => {
                     info!("the process {process} serves in place of this one");
-                    return supervisor::replaced_by(process);
+                    supervisor::replaced_by(process);
+                    return Cause::Replaced;
                 }
                 Err(error) => error!("not replaced, this process goes on: {error}"),
             }
-        }
+        };
         supervisor::ending();
+        cause
+    }
+
+    /// Lets load balancers hear that the process shuts down, before its listeners close. A second signal ends the wait.
+    async fn announce(&self, signals: &mut ProcessSignals) {
+        self.shared.drain.announce();
+        if self.delay.is_zero() {
+            return;
+        }
+        info!("shutting down: /readyz returns 503, the listeners close in {} s", self.delay.as_secs_f64());
+        let mut ended = self.ended.lock().await;
+        tokio::select! {
+            () = sleep(self.delay) => {}
+            () = signals.end() => info!("a second signal ends the delay"),
+            () = ended.all() => self.fail(ServeError::Workers),
+        }
     }
 }
 
@@ -160,7 +198,10 @@ impl ShutdownSignalWatch for Ending {
         if !self.begin(&mut signals).await {
             return ShutdownSignal::FastShutdown;
         }
-        self.asked(&mut signals).await;
+        match self.asked(&mut signals).await {
+            Cause::Terminated => self.announce(&mut signals).await,
+            Cause::Replaced | Cause::Immediate => {}
+        }
         // Nobody is to wait in a queue that is no longer looked at.
         drop(self.estate.lock().await.take());
         self.shared.audit.record(&Event::Stopping { connections: self.shared.drain.open() });

@@ -75,6 +75,7 @@ pub struct Metrics {
     /// Clients, user names and pairs of them with failed attempts that still count.
     pub failed_attempts_tracked: IntGauge,
     failed_attempts_limited: IntGaugeVec,
+    degraded: IntGaugeVec,
 }
 
 /// The label of decisions about requests that no authentication method looked at.
@@ -226,6 +227,11 @@ impl Metrics {
                 "Clients (source) and user names (principal) that have used up their failed attempts.",
                 &["by"],
             )?,
+            degraded: make.int_gauges(
+                "degraded",
+                "1 while the gateway decides without this dependency.",
+                &["dependency"],
+            )?,
             process: Registry::new(),
             registry: registry.clone(),
         };
@@ -323,6 +329,11 @@ impl Metrics {
     /// Who has used up the failed attempts; `by` is `source` or `principal`.
     pub fn failed_attempts_limited(&self, by: &str) -> IntGauge {
         self.failed_attempts_limited.with_label_values(&[by])
+    }
+
+    /// 1 while the gateway decides without a dependency; `dependency` is `issuer` or `redis`.
+    pub fn degraded(&self, dependency: &str) -> IntGauge {
+        self.degraded.with_label_values(&[dependency])
     }
 
     /// Everything in the Prometheus text format.

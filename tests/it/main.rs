@@ -73,6 +73,7 @@ mod jwt;
 mod listeners;
 mod multiplexing;
 mod observability;
+mod readiness;
 mod relay;
 mod reload;
 mod replacement;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod alone;
+mod delay;
 mod logs;
 
 use std::os::unix::net::UnixDatagram;
@@ -242,7 +243,7 @@ async fn revocations_in_redis_are_known_before_the_first_request() {
     let position = gateway.log_position();
     redis.pause();
     gateway.signal(Signal::Replace);
-    let waiting = |message: &str| message.starts_with("waiting for the revocation list");
+    let waiting = |message: &str| message.contains("the revocation list has not been read");
     gateway.wait_for_log_after(position, |line| waiting(&line.message)).await;
     let load = Load::of(&gateway.https(), cast.asking()).connections(4).each_on_a_fresh_connection().start();
     load.wait_for_more(10).await;
@@ -310,7 +311,9 @@ async fn a_process_that_cannot_serve_replaces_nothing() {
     gateway.signal(Signal::Replace);
     let successor = started(&gateway, position).await;
     gateway
-        .wait_for_log_after(position, |line| line.message.starts_with("waiting for the keys of `users`"))
+        .wait_for_log_after(position, |line| {
+            line.message.contains("the keys of issuer `users` have not been read")
+        })
         .await;
     signal(successor.0, Signal::Kill);
     let said = goes_on(position).await;

@@ -149,7 +149,7 @@ async fn what_was_begun_is_finished() {
     })
     .await;
     let ready = gateway.admin().get("/readyz").await;
-    assert_eq!((ready.status, ready.text()), (503, "draining\n"));
+    assert_eq!((ready.status, ready.text()), (503, "not ready\ndraining: the process is shutting down\n"));
     gateway.admin().get("/healthz").await.assert_status(200);
 
     upload.write("world").await;

@@ -101,9 +101,9 @@ fn gone() -> SuccessionError {
 
 async fn ready(shared: &Shared) {
     let mut said: Option<Waiting> = None;
-    while let Err(waiting) = readiness::of(shared) {
+    while let Some(waiting) = readiness::missing_for_takeover(shared) {
         if said.as_ref() != Some(&waiting) {
-            info!("{waiting}, before this process serves");
+            info!("this process does not serve yet: {waiting}");
             said = Some(waiting);
         }
         sleep(LOOK).await;

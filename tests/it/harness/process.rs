@@ -344,9 +344,13 @@ pub async fn portcullis<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>)
     run(portcullis_command().args(arguments)).await
 }
 
-/// The gateway's binary in an empty environment, for tests that add to it: `run(portcullis_command().env(…))`.
+/// How long a gateway keeps accepting after SIGTERM. Tests have no load balancer that has to hear of it, except those that
+/// say so.
+pub const DRAIN_DELAY: &str = "PORTCULLIS_DRAIN_DELAY";
+
+/// The gateway's binary in an otherwise empty environment, for tests that add to it: `run(portcullis_command().env(…))`.
 pub fn portcullis_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_clear();
+    command.env_clear().env(DRAIN_DELAY, "0s");
     command
 }

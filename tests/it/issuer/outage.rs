@@ -62,7 +62,8 @@ async fn until_the_keys_were_seen_once_nobody_can_decide() {
     stand.upstream.assert_nothing();
 
     let ready = stand.gateway.admin().get("/readyz").await;
-    assert_eq!((ready.status, ready.text()), (503, "waiting for the keys of `users`\n"));
+    let waiting = "not ready\nwaiting: the keys of issuer `users` have not been read yet\n";
+    assert_eq!((ready.status, ready.text()), (503, waiting));
     assert_eq!(stand.gateway.admin().get("/healthz").await.status, 200);
     // Others are not held up by it.
     let key = partner();

@@ -9,7 +9,7 @@ use crate::harness::scale::scaled;
 use super::stand::Stand;
 
 /// Every series, its type and its labels. Dashboards and alerts are made of these names.
-const CONTRACT: [(&str, &str, &[&str]); 32] = [
+const CONTRACT: [(&str, &str, &[&str]); 33] = [
     ("access_log_dropped_total", "counter", &[]),
     ("audit_log_dropped_total", "counter", &[]),
     ("api_key_expiry_timestamp_seconds", "gauge", &["auth"]),
@@ -22,6 +22,7 @@ const CONTRACT: [(&str, &str, &[&str]); 32] = [
     ("config_last_reload_successful", "gauge", &[]),
     ("config_reloads_total", "counter", &["result"]),
     ("connections", "gauge", &[]),
+    ("degraded", "gauge", &["dependency"]),
     ("failed_attempts_limited", "gauge", &["by"]),
     ("failed_attempts_tracked", "gauge", &[]),
     ("http_request_duration_seconds", "histogram", &["route"]),

@@ -67,7 +67,7 @@ async fn logs_that_are_renamed_before_the_turn_are_opened_anew_by_both() {
     gateway.write_yaml(&waits);
     let position = gateway.log_position();
     gateway.signal(Signal::Replace);
-    let waiting = |message: &str| message.starts_with("waiting for the keys of `users`");
+    let waiting = |message: &str| message.contains("the keys of issuer `users` have not been read");
     gateway.wait_for_log_after(position, |line| waiting(&line.message)).await;
     std::fs::rename(gateway.path("access.log"), gateway.path("access.old")).unwrap();
     gateway.reopen_logs(1).await;

@@ -151,9 +151,10 @@ async fn the_policy_is_the_one_that_decides() {
     assert_eq!((&after["number"], &after["newer_refused"]), (&json!(2), &json!(true)));
 }
 
-/// What the gateway relies on, while it works and while it does not.
+/// Upstreams, issuer, list and certificate while they work and while they do not. The list's health and `waiting_for`
+/// are of one reading, so a document never contradicts itself.
 #[tokio::test]
-async fn health_follows_what_happens() {
+async fn reports_health_of_each_dependency_from_one_reading() {
     let (upstream, gone, issuer, redis) =
         (Upstream::start(), Upstream::start(), Issuer::start(), Redis::start().await);
     gone.stop().await;
@@ -225,7 +226,8 @@ async fn health_follows_what_happens() {
         loop {
             let now = now(&gateway, &[]).await;
             if now["revocations"]["health"] == "bad" {
-                assert_eq!(now["waiting_for"], "waiting for the revocation list");
+                let waiting = now["waiting_for"].as_str().unwrap_or_default();
+                assert!(waiting.starts_with("the revocation list"), "{now:#}");
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

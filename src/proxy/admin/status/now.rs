@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
+use super::super::super::readiness::Readiness;
 use super::super::super::shared::Shared;
-use super::super::super::{keys, readiness, resolve};
+use super::super::super::{keys, resolve};
 use crate::authn::Authenticator;
 use crate::authn::guessing::State;
 use crate::authn::jwt::KeySource;
@@ -27,8 +28,10 @@ pub(super) struct Now {
     /// RFC 3339 in UTC, as all times here.
     time: String,
     version: &'static str,
-    /// Whether requests should be sent here: nothing, or what is waited for.
+    /// Why `/readyz` returns 503; `null` when it returns 200.
     waiting_for: Option<String>,
+    /// What the gateway decides without, as in `/readyz`.
+    degraded: Vec<String>,
     policy: Policy,
     requests_in_flight: i64,
     connections: i64,
@@ -173,13 +176,16 @@ impl Now {
         let gateway = &configuration.gateway;
         let metrics = &shared.metrics;
         let now = shared.clock.unix_seconds();
+        // One reading for all parts of the document that show it.
+        let readiness = Readiness::of(shared, &configuration);
         let State { tracked, sources, principals } = gateway.limiter.state();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
         let accepted = metrics.reload_success_time.get() as u64;
         Self {
             time: rfc3339_millis(shared.clock.unix_millis()),
             version: env!("CARGO_PKG_VERSION"),
-            waiting_for: readiness::of(shared).err().map(|waiting| waiting.to_string()),
+            waiting_for: readiness.waiting.as_ref().map(ToString::to_string),
+            degraded: readiness.degraded.iter().map(ToString::to_string).collect(),
             policy: Policy {
                 number: shared.policies.load(Ordering::Relaxed),
                 accepted: rfc3339(accepted),
@@ -195,7 +201,7 @@ impl Now {
                 .iter()
                 .filter_map(|method| CredentialsNow::of(method, now))
                 .collect(),
-            revocations: RevocationsNow::of(shared, &configuration),
+            revocations: RevocationsNow::of(shared, &configuration, &readiness),
             certificates: certificates(&configuration, now),
             failed_attempts: FailedAttempts {
                 tracked,
@@ -284,18 +290,19 @@ impl CredentialsNow {
 }
 
 impl RevocationsNow {
-    fn of(shared: &Shared, configuration: &Configuration) -> Self {
+    fn of(shared: &Shared, configuration: &Configuration, readiness: &Readiness) -> Self {
         let metrics = &shared.metrics;
         let revocations = &configuration.gateway.revocations;
-        let in_touch = revocations.is_in_touch();
+        let in_touch = readiness.list_is_fresh;
         let (store, redis_up) = match configuration.list.backing() {
             Backing::Memory => ("memory", None),
             Backing::Redis(_) => ("redis", Some(metrics.redis_up.get() == 1)),
         };
-        let health = match (in_touch, redis_up) {
-            (false, _) => Health::Bad,
-            (true, Some(false)) => Health::Doubtful,
-            (true, Some(true) | None) => Health::Good,
+        let health = match (in_touch, revocations.on_outage(), redis_up) {
+            (false, OnOutage::Deny, _) => Health::Bad,
+            // As `/readyz` says: degraded, and not unready.
+            (false, OnOutage::Allow, _) | (true, _, Some(false)) => Health::Doubtful,
+            (true, _, Some(true) | None) => Health::Good,
         };
         Self {
             health,

@@ -160,7 +160,9 @@ function pill(element, health, text) {
 }
 
 function showHead(now) {
-  pill(find("ready"), now.waiting_for ? "bad" : "good", now.waiting_for ?? "ready");
+  const degraded = now.degraded.length > 0;
+  pill(find("ready"), now.waiting_for ? "bad" : degraded ? "doubtful" : "good", now.waiting_for ?? (degraded ? "degraded" : "ready"));
+  find("ready").title = now.degraded.join("\n");
   const accepted = `version ${now.version} · policy of ${moment(now.policy.accepted)}`;
   find("policy").textContent = accepted;
   notice(now.policy.newer_refused ? "The configuration was changed and refused: the policy from before goes on. The log says why." : null);

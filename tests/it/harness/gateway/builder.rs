@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Files, Gateway, Listener, ListenerKind, LogLine};
-use crate::harness::process::{Finished, Process, portcullis_command, run};
+use crate::harness::process::{DRAIN_DELAY, Finished, Process, portcullis_command, run};
 use crate::harness::text::{dedent, fill};
 use crate::harness::tls::Authority;
 
@@ -190,7 +190,11 @@ impl GatewayBuilder {
             (Some(program), _) => Command::new(program),
             (None, Some(script)) => {
                 let mut command = Command::new("sh");
-                command.env_clear().args(["-c", &script]).arg(portcullis_command().get_program());
+                command
+                    .env_clear()
+                    .env(DRAIN_DELAY, "0s")
+                    .args(["-c", &script])
+                    .arg(portcullis_command().get_program());
                 command
             }
         };
