@@ -21,6 +21,7 @@ use crate::authn::witness::{Check, Finding, Nobody, Outcome};
 use crate::authn::{Authenticator, Witness};
 use crate::request::{Malformed, Request};
 use crate::revocation::Revocations;
+use crate::units::ByteSize;
 use admission::Admission;
 use fact::IdentityHeaders;
 use guard::{Known, Rejected};
@@ -121,6 +122,11 @@ impl Gateway {
         }
     }
 
+    /// How many bytes the body of a request for `route` may have.
+    pub fn body_limit(&self, route: &Route) -> u64 {
+        route.limits.request_body_bytes.map_or(self.limits.request_body_bytes, ByteSize::bytes)
+    }
+
     /// How long a token that is accepted can live at most, leeway included; `None` when no method takes tokens.
     pub fn longest_token(&self) -> Option<Duration> {
         let lifetimes = self.methods.iter().filter_map(|method| match method {
@@ -137,16 +143,16 @@ impl Gateway {
         now: u64,
         witness: &impl Witness,
     ) -> Result<Pass, Stop> {
-        let stop = |check, refusal: Refusal, detail: fn(&Refusal) -> String| {
-            witness.saw(|| {
-                let outcome = Outcome::Failed(refusal.code());
-                Finding { check, auth: None, outcome, detail: detail(&refusal) }
-            });
-            Err(Stop::Request(refusal))
-        };
         if request.target().has_encoded_slash() && !route.allows_encoded_slashes {
             let refusal = Refusal::Malformed(Malformed::EncodedSlash);
-            return stop(Check::Path, refusal, |_| "the route does not say `encoded_slashes: allow`".into());
+            let detail = |_: &Refusal| "the route does not say `encoded_slashes: allow`".to_owned();
+            return Err(stop(witness, Check::Path, refusal, detail));
+        }
+        let limit = self.body_limit(route);
+        if let Some(length) = request.body_length().filter(|length| *length > limit) {
+            let detail =
+                |_: &Refusal| format!("the request announces {length} bytes, and the limit is {limit}");
+            return Err(stop(witness, Check::Body, Refusal::BodyTooLarge, detail));
         }
         let guard = match &route.access {
             Access::Guarded(guard) => guard,
@@ -156,11 +162,12 @@ impl Gateway {
                 return Ok(Pass::Anyone);
             }
             Access::Public(methods) => {
-                return stop(Check::Method, Refusal::MethodNotAllowed(methods.allow()), taken);
+                let refusal = Refusal::MethodNotAllowed(methods.allow());
+                return Err(stop(witness, Check::Method, refusal, taken));
             }
         };
         let Some(requirement) = guard.requirement(request.method()) else {
-            return stop(Check::Method, Refusal::MethodNotAllowed(guard.allow()), taken);
+            return Err(stop(witness, Check::Method, Refusal::MethodNotAllowed(guard.allow()), taken));
         };
         let known = guard.identify(request, now, &self.limiter, witness).await?;
         let (auth, revocable) = (&known.identity.auth, &known.identity.revocable);
@@ -173,6 +180,20 @@ impl Gateway {
         checked.map_err(|missing| guard.forbidden(missing, requirement, &known))?;
         Ok(Pass::Caller(known))
     }
+}
+
+/// Tells `witness` that `check` failed with `refusal`, which no credential can change.
+fn stop(
+    witness: &impl Witness,
+    check: Check,
+    refusal: Refusal,
+    detail: impl FnOnce(&Refusal) -> String,
+) -> Stop {
+    witness.saw(|| {
+        let outcome = Outcome::Failed(refusal.code());
+        Finding { check, auth: None, outcome, detail: detail(&refusal) }
+    });
+    Stop::Request(refusal)
 }
 
 /// Which methods are taken, as a refusal of another one says.

@@ -27,6 +27,7 @@ pub struct Request<'a> {
     headers: &'a HeaderMap,
     connection: &'a Connection,
     client: IpAddr,
+    body_length: Option<u64>,
 }
 
 /// The parts of a request as the HTTP library hands them over.
@@ -92,13 +93,24 @@ impl<'a> Request<'a> {
         let authority = one_authority(authority, headers)?;
         check_connection_options(headers)?;
         let client = connection.peer.to_canonical();
-        Ok(Self { method, authority, target, headers, connection, client })
+        Ok(Self { method, authority, target, headers, connection, client, body_length: None })
     }
 
     /// The same request, which the peer has passed on for `client`: what a proxy says that is believed.
     #[must_use]
     pub fn on_behalf_of(self, client: IpAddr) -> Self {
         Self { client, ..self }
+    }
+
+    /// The same request, which announces a body of this length (RFC 9110 §8.6).
+    #[must_use]
+    pub fn with_body_length(self, body_length: Option<u64>) -> Self {
+        Self { body_length, ..self }
+    }
+
+    /// The length that the request announces for its body; none without `Content-Length`.
+    pub fn body_length(&self) -> Option<u64> {
+        self.body_length
     }
 
     /// Where the request began: the peer, unless it is a proxy that is believed.

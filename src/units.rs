@@ -25,6 +25,11 @@ impl TimeSpan {
         Self(Duration::from_millis(millis))
     }
 
+    /// A span of the standard library's type.
+    pub const fn of(duration: Duration) -> Self {
+        Self(duration)
+    }
+
     /// The span as the standard library's type.
     pub const fn duration(self) -> Duration {
         self.0
@@ -71,9 +76,26 @@ impl ByteSize {
         Self(kibibytes << 10)
     }
 
+    /// A size of `bytes` bytes.
+    pub const fn of(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// The size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = self;
+        for (each, unit) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+            if *bytes >= each && bytes.is_multiple_of(each) {
+                return write!(formatter, "{}{unit}", bytes / each);
+            }
+        }
+        write!(formatter, "{bytes}B")
     }
 }
 
@@ -272,7 +294,8 @@ mod tests {
     #[test]
     fn sizes() {
         for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("16MiB", 16 << 20), ("1GiB", 1 << 30)] {
-            assert_eq!(text.parse::<ByteSize>().unwrap().bytes(), bytes, "{text}");
+            let size = text.parse::<ByteSize>().unwrap();
+            assert_eq!((size.bytes(), &*size.to_string()), (bytes, text));
         }
         for text in ["", "64", "64KB", "64kib", "-1B", "99999999999GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");

@@ -72,6 +72,8 @@ pub enum Outcome {
 pub enum Check {
     /// The route allows what stands in the path.
     Path,
+    /// The body that the request announces is not too large.
+    Body,
     /// The route takes the method.
     Method,
     /// Anyone may.
@@ -115,6 +117,7 @@ impl Check {
     pub fn name(self) -> &'static str {
         match self {
             Self::Path => "path",
+            Self::Body => "body",
             Self::Method => "method",
             Self::Public => "public",
             Self::Transport => "transport",

@@ -8,7 +8,7 @@ use super::{ConfigurationFile, Output, check};
 use crate::gateway::guard::{Guard, Rule};
 use crate::gateway::matrix::Matrix;
 use crate::gateway::requirement::Methods;
-use crate::gateway::route::{Access, Mode, Route};
+use crate::gateway::route::{Access, Mode, Route, RouteLimits};
 use crate::gateway::upstream::Destination;
 
 /// Show what is matched, who may, and where it goes.
@@ -48,7 +48,7 @@ pub(super) fn execute(arguments: &RoutesArguments) -> Output {
             },
         };
     }
-    let mut table = Table::new(["ROUTE", "HOST", "PATH", "METHODS", "WHO MAY", "UPSTREAM"]);
+    let mut table = Table::new(["ROUTE", "HOST", "PATH", "METHODS", "WHO MAY", "UPSTREAM", "LIMITS"]);
     for route in configuration.gateway.routes.iter() {
         for (at, (methods, who)) in rules(route).into_iter().enumerate() {
             let first = |text: String| if at == 0 { text } else { String::new() };
@@ -59,9 +59,11 @@ pub(super) fn execute(arguments: &RoutesArguments) -> Output {
                 methods,
                 who,
                 first(upstream(route)),
+                first(limits(route)),
             ]);
         }
     }
+    table.hide_empty_last_column();
     Output::success(table.to_string())
 }
 
@@ -107,4 +109,12 @@ fn upstream(route: &Route) -> String {
             several => format!("{} ({several} targets)", upstream.name),
         },
     }
+}
+
+/// The limits of its own that a route has.
+fn limits(route: &Route) -> String {
+    let RouteLimits { request_body_bytes, request_timeout } = route.limits;
+    let body = request_body_bytes.map(|bytes| format!("body {bytes}"));
+    let response = request_timeout.map(|timeout| format!("response {timeout}"));
+    body.into_iter().chain(response).collect::<Vec<_>>().join(", ")
 }

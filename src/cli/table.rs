@@ -5,17 +5,27 @@ use std::fmt;
 /// Rows of cells that are lined up when they are shown.
 pub(super) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
+    /// Columns that are not shown.
+    hidden: [bool; N],
 }
 
 impl<const N: usize> Table<N> {
     /// A table with these titles.
     pub(super) fn new(titles: [&str; N]) -> Self {
-        Self { rows: vec![titles.map(str::to_owned)] }
+        Self { rows: vec![titles.map(str::to_owned)], hidden: [false; N] }
     }
 
     /// Adds a row. Control characters are shown as question marks: a label must not move the cursor.
     pub(super) fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| cell.replace(char::is_control, "?")));
+    }
+
+    /// Hides the last column if no row has text in it.
+    pub(super) fn hide_empty_last_column(&mut self) {
+        let mut rows = self.rows.iter().skip(1);
+        if let Some(hidden) = self.hidden.last_mut() {
+            *hidden = rows.all(|row| row.last().is_some_and(String::is_empty));
+        }
     }
 }
 
@@ -28,7 +38,8 @@ impl<const N: usize> fmt::Display for Table<N> {
             .rows
             .iter()
             .map(|row| {
-                let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+                let shown = row.iter().zip(widths).zip(self.hidden).filter(|(_, hidden)| !hidden);
+                let cells = shown.map(|((cell, width), _)| format!("{cell:width$}"));
                 cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
             })
             .collect();

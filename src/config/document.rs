@@ -20,7 +20,9 @@ use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
 pub use logs::{DestinationEntry, LogEntry};
 pub use references::{AuthReference, NameList, UpstreamEntry};
-pub use routes::{EncodedSlashes, MatchEntry, ModeEntry, RequirementEntry, RewriteEntry, RouteEntry};
+pub use routes::{
+    EncodedSlashes, MatchEntry, ModeEntry, RequirementEntry, RewriteEntry, RouteEntry, RouteLimitsEntry,
+};
 pub use tracing::TracingEntry;
 pub use trials::{ClaimsEntry, Expectation, KeyChoice, Peer, TestEntry, TestFile};
 

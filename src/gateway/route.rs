@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::guard::Guard;
 use super::matcher::Pattern;
 use super::requirement::Methods;
-use super::upstream::Upstream;
+use super::upstream::{Timeouts, Upstream};
 use crate::telemetry::metrics::RouteSeries;
+use crate::units::{ByteSize, TimeSpan};
 
 /// One compiled route.
 pub struct Route {
@@ -24,6 +25,8 @@ pub struct Route {
     pub allows_encoded_slashes: bool,
     /// Whether a refusal is enforced or only reported.
     pub mode: Mode,
+    /// Limits of its own.
+    pub limits: RouteLimits,
     /// Its series.
     pub series: Arc<RouteSeries>,
 }
@@ -46,10 +49,26 @@ pub enum Mode {
     Report,
 }
 
+/// Limits of a route in place of the general ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
+    /// Bytes of a request's body.
+    pub request_body_bytes: Option<ByteSize>,
+    /// The time until the upstream's response begins.
+    pub request_timeout: Option<TimeSpan>,
+}
+
 impl Route {
     /// Whether anyone may use it.
     pub fn is_public(&self) -> bool {
         matches!(self.access, Access::Public(_))
+    }
+
+    /// How long its requests wait for the upstream.
+    pub fn timeouts(&self) -> Timeouts {
+        let timeouts = self.upstream.timeouts;
+        let request = self.limits.request_timeout.map_or(timeouts.request, TimeSpan::duration);
+        Timeouts { request, ..timeouts }
     }
 
     /// The path that goes upstream for the path `path` that was asked for. Whole segments are taken off, however they

@@ -65,25 +65,22 @@ pub(super) fn parse<'a>(
     Ok(request.on_behalf_of(client))
 }
 
-/// Checks what is asked of every request, whatever its route.
+/// Checks what every route requires of a request, and reads the length that it announces for its body. How long the body
+/// may be depends on the route.
 ///
 /// # Errors
-/// It is for another host than its connection, or announces a body that is too large.
-pub(super) fn check(
-    request: &Request<'_>,
+/// The request is for another host than its connection, or its `Content-Length` is malformed.
+pub(super) fn check<'a>(
+    request: Request<'a>,
     facts: &Facts,
     tls: Option<&TlsState>,
-    limits: &Limits,
-) -> Result<(), Refusal> {
+) -> Result<Request<'a>, Refusal> {
     if let Some(tls) = tls
         && facts.listener == ListenerKind::Tls
         && !tls.serves(facts.server_name.as_deref(), request.host())
     {
         return Err(Refusal::Misdirected);
     }
-    match size::announced_length(request.headers()) {
-        Ok(Some(length)) if length > limits.request_body_bytes => Err(Refusal::BodyTooLarge),
-        Ok(_) => Ok(()),
-        Err(malformed) => Err(Refusal::Malformed(malformed)),
-    }
+    let length = size::announced_length(request.headers()).map_err(Refusal::Malformed)?;
+    Ok(request.with_body_length(length))
 }

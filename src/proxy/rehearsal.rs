@@ -46,6 +46,7 @@ use crate::revocation::store::Cursor;
 use crate::revocation::{Backing, OnOutage};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::units::{ByteSize, TimeSpan};
 
 /// A policy that requests can be tried on.
 pub struct Rehearsal {
@@ -99,6 +100,10 @@ pub enum Ending {
 pub struct Forwarded {
     /// Where it goes.
     pub upstream: Arc<Upstream>,
+    /// How long its body may be.
+    pub body_limit: ByteSize,
+    /// How long the upstream may take until its response begins.
+    pub request_timeout: TimeSpan,
     /// Path and query.
     pub target: String,
     /// All fields.
@@ -206,9 +211,10 @@ impl Rehearsal {
             Ok(request) => request,
             Err(refusal) => return Ok(Account::refused(refusal)),
         };
-        if let Err(refusal) = reading::check(&request, facts, self.tls.as_ref(), &gateway.limits) {
-            return Ok(Account::refused(refusal));
-        }
+        let request = match reading::check(request, facts, self.tls.as_ref()) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Account::refused(refusal)),
+        };
         let notes = self.prepare(&request).await?;
         let transcript = Transcript::default();
         let verdict = gateway.admit_before(&request, self.clock.unix_seconds(), &transcript).await;
@@ -272,6 +278,8 @@ impl Rehearsal {
         let same = |name: &HeaderName| headers.get_all(name).iter().eq(sent.get_all(name).iter());
         Ok(Forwarded {
             upstream: admission.route().upstream.clone(),
+            body_limit: ByteSize::of(gateway.body_limit(admission.route())),
+            request_timeout: TimeSpan::of(admission.route().timeouts().request),
             target: String::from_utf8_lossy(head.raw_path()).into_owned(),
             passed_on: kept.into_iter().filter(same).collect(),
             removed: removed.into_iter().filter(|name| Some(name) != stripped.as_ref()).collect(),

@@ -73,6 +73,7 @@ mod jwt;
 mod listeners;
 mod multiplexing;
 mod observability;
+mod paths_upstream;
 mod readiness;
 mod relay;
 mod reload;

@@ -64,11 +64,24 @@ pub(in crate::cli) struct Request {
     pub(in crate::cli) name: String,
     pub(in crate::cli) targets: Vec<String>,
     pub(in crate::cli) target: String,
+    pub(in crate::cli) limits: Limits,
     pub(in crate::cli) headers: Vec<Field>,
     /// The field that held the credential, which is removed.
     pub(in crate::cli) credential_removed: Option<String>,
     /// Other fields that are removed.
     pub(in crate::cli) removed: Vec<String>,
+}
+
+/// The limits of the request, of its route or of the whole file.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Limits {
+    /// How long its body may be.
+    pub(in crate::cli) request_body_bytes: u64,
+    /// How long the upstream may take until its response begins.
+    pub(in crate::cli) request_timeout_ms: u128,
+    /// Both as the file writes them.
+    #[serde(skip)]
+    pub(in crate::cli) text: String,
 }
 
 /// A header field.
@@ -175,7 +188,17 @@ impl Checked {
 
 impl Request {
     fn of(forwarded: &Forwarded) -> Self {
-        let Forwarded { upstream, target, headers, passed_on, removed, stripped, request_id } = forwarded;
+        let Forwarded {
+            upstream,
+            body_limit,
+            request_timeout,
+            target,
+            headers,
+            passed_on,
+            removed,
+            stripped,
+            request_id,
+        } = forwarded;
         let hidden = |name: &HeaderName, value: &str| {
             if *name == "x-request-id" && *request_id == Identifier::Made {
                 return Some("another one for each request");
@@ -196,6 +219,11 @@ impl Request {
             name: upstream.name.to_string(),
             targets: targets(upstream),
             target: shown(target),
+            limits: Limits {
+                request_body_bytes: body_limit.bytes(),
+                request_timeout_ms: request_timeout.duration().as_millis(),
+                text: format!("a body of {body_limit}, {request_timeout} until the response begins"),
+            },
             headers: fields.collect(),
             credential_removed: stripped.as_ref().map(|name| name.as_str().to_owned()),
             removed: removed.iter().map(|name| name.as_str().to_owned()).collect(),

@@ -57,11 +57,13 @@ fn answer(lines: &mut Vec<String>, report: &Report) {
             self::field(lines, field);
         }
     }
-    let Some(Request { name, targets, target, headers, credential_removed, removed }) = &report.upstream
+    let Some(Request { name, targets, target, limits, headers, credential_removed, removed }) =
+        &report.upstream
     else {
         return;
     };
     lines.push(String::new());
+    lines.push(format!("limits    {}", limits.text));
     lines.push(format!("upstream  {name} ({}), {target}, with", targets.join(", ")));
     for field in headers {
         self::field(lines, field);

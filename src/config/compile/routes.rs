@@ -9,13 +9,13 @@ use crate::authn::identity::{Words, is_word};
 use crate::config::Services;
 use crate::config::document::{
     AuthReference, EncodedSlashes, MatchEntry, ModeEntry, NameList, RequirementEntry, RewriteEntry,
-    RouteEntry,
+    RouteEntry, RouteLimitsEntry,
 };
 use crate::config::overlap;
 use crate::gateway::guard::{Guard, Rule};
 use crate::gateway::matcher::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 use crate::gateway::requirement::{Methods, Requirement, USUAL_METHODS};
-use crate::gateway::route::{Access, Mode, Route};
+use crate::gateway::route::{Access, Mode, Route, RouteLimits};
 use crate::gateway::upstream::Upstream;
 use crate::loading::Loading;
 use crate::problem::Place;
@@ -37,7 +37,7 @@ pub(super) fn compile(
     let mut patterns = Vec::with_capacity(entries.len());
     let mut seen: HashMap<&str, &Located<String>> = HashMap::with_capacity(entries.len());
     for entry in entries.iter() {
-        let RouteEntry { name, matches, auth: _, allow: _, upstream, rewrite, encoded_slashes, mode } =
+        let RouteEntry { name, matches, auth: _, allow: _, upstream, rewrite, encoded_slashes, mode, limits } =
             &**entry;
         names::check(name, loading);
         if let Some(first) = seen.insert(name, name) {
@@ -51,6 +51,7 @@ pub(super) fn compile(
         let pattern = compile_pattern(matches, loading);
         let series = Arc::new(services.metrics.route(name));
         let access = compile_access(entry, pattern.as_ref(), methods, &series, uses, loading);
+        let limits = limits.as_ref().map(|limits| compile_limits(limits, loading)).unwrap_or_default();
         let Some(pattern) = pattern else { continue };
         let strip_segments =
             rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
@@ -68,6 +69,7 @@ pub(super) fn compile(
                 ModeEntry::Enforce => Mode::Enforce,
                 ModeEntry::Report => Mode::Report,
             },
+            limits,
             series,
         }));
     }
@@ -295,4 +297,25 @@ fn compile_rewrite(entry: &RewriteEntry, path: &PathPattern, loading: &mut Loadi
         return None;
     }
     Some(prefix.segments.len())
+}
+
+fn compile_limits(entry: &Located<RouteLimitsEntry>, loading: &mut Loading<'_>) -> RouteLimits {
+    let RouteLimitsEntry { request_body_bytes, request_timeout } = &**entry;
+    // A value that cannot be read has been reported and counts as none.
+    if request_body_bytes.is_none() && request_timeout.is_none() && !loading.problems.has_errors() {
+        loading
+            .error(entry.place(), "`limits` sets no limit here")
+            .hint("write `request_body_bytes: 64MiB` or `request_timeout: 60s`, or remove it");
+    }
+    if let Some(timeout) = request_timeout
+        && timeout.duration().is_zero()
+    {
+        loading
+            .error(timeout.place(), "no upstream can respond in no time")
+            .hint("write how long it may take, such as `60s`");
+    }
+    RouteLimits {
+        request_body_bytes: *request_body_bytes,
+        request_timeout: request_timeout.as_ref().map(|timeout| **timeout),
+    }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::AuthReference;
+use crate::units::{ByteSize, TimeSpan};
 use crate::yaml::{Entries, Located};
 
 /// One route.
@@ -34,6 +35,9 @@ pub struct RouteEntry {
     /// Whether refusals are enforced.
     #[serde(default)]
     pub mode: ModeEntry,
+    /// Limits of this route in place of the general ones.
+    #[serde(default)]
+    pub limits: Option<Located<RouteLimitsEntry>>,
 }
 
 /// What a route matches.
@@ -66,6 +70,18 @@ pub struct RequirementEntry {
 pub struct RewriteEntry {
     /// Leading segments to take off; the route's path must begin with them.
     pub strip_prefix: Located<String>,
+}
+
+/// Limits of one route in place of the general ones.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteLimitsEntry {
+    /// Bytes of a request's body, in place of `request_body_bytes` in `limits`; a larger body is answered 413.
+    pub request_body_bytes: Option<ByteSize>,
+    /// The time until the upstream's response begins, in place of `request` in the upstream's `timeouts`; a later response
+    /// is a 504.
+    #[schemars(with = "Option<TimeSpan>")]
+    pub request_timeout: Option<Located<TimeSpan>>,
 }
 
 /// Whether `%2F` may stand in a segment.

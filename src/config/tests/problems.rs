@@ -227,6 +227,28 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
         ),
         (
             "    upstream: api",
+            "    limits: {}\n    upstream: api",
+            vec![
+                "14:13: `limits` sets no limit here (write `request_body_bytes: 64MiB` or `request_timeout: 60s`, or remove it)",
+            ],
+        ),
+        (
+            "    upstream: api",
+            "    limits: { request_timeout: 0s }\n    upstream: api",
+            vec!["14:32: no upstream can respond in no time (write how long it may take, such as `60s`)"],
+        ),
+        (
+            "    upstream: api",
+            "    limits: { request_body_byte: 1MiB }\n    upstream: api",
+            vec!["14:15: unknown key `request_body_byte` (did you mean `request_body_bytes`?)"],
+        ),
+        (
+            "    upstream: api",
+            "    limits: { request_timeout: 60 }\n    upstream: api",
+            vec!["14:32: a duration such as `30s` is expected here, found a number"],
+        ),
+        (
+            "    upstream: api",
             "    encoded_slashes: yes\n    upstream: api",
             vec!["14:22: this must be one of `allow` and `refuse`"],
         ),

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::gateway::guard::Guard;
-use crate::gateway::route::{Access, Mode};
+use crate::gateway::route::{Access, Mode, RouteLimits};
 use crate::gateway::upstream::{Destination, Timeouts, Upstream};
 use crate::request::{Connection, Parts, Transport};
 use crate::telemetry::metrics::Metrics;
@@ -39,6 +39,7 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
             strip_segments: 0,
             allows_encoded_slashes: false,
             mode: Mode::Enforce,
+            limits: RouteLimits::default(),
             series: Arc::new(metrics.route(name)),
         })
     });

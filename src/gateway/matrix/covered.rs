@@ -139,6 +139,7 @@ fn do_the_same(left: &Route, right: &Route, method: &str) -> bool {
         && left.strip_segments == right.strip_segments
         && left.allows_encoded_slashes == right.allows_encoded_slashes
         && left.mode == right.mode
+        && left.limits == right.limits
 }
 
 fn ask_the_same(left: &Guard, right: &Guard, method: &str) -> bool {

@@ -80,8 +80,8 @@ impl Edge {
             .map_err(Refused::without_route)?;
         request.host().clone_into(&mut exchange.host);
         exchange.path = record::loggable_path(request.target().path());
-        reading::check(&request, facts, self.shared.tls.as_ref(), &gateway.limits)
-            .map_err(Refused::without_route)?;
+        let request =
+            reading::check(request, facts, self.shared.tls.as_ref()).map_err(Refused::without_route)?;
         let before = Instant::now();
         exchange.decision_began = Some(before);
         let verdict = gateway.admit(&request, self.shared.clock.unix_seconds()).await;

@@ -81,7 +81,8 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        self.filter_request_body(body, end, exchange)
+        // With an upstream over HTTP/2, the library waits for its response after any error that is not the client's.
+        self.filter_request_body(body, end, exchange).map_err(Error::into_down)
     }
 
     async fn response_filter(

@@ -37,24 +37,19 @@ impl Edge {
             return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
         };
         let upstream = admission.route().upstream.clone();
+        let timeouts = admission.route().timeouts();
         exchange.upstream_chosen.get_or_insert_with(Instant::now);
         exchange.targets_tried += 1;
         let reuse = if exchange.upstream_closed { Reuse::Never } else { Reuse::Allowed };
         match &upstream.destination {
-            Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), upstream.timeouts)),
+            Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), timeouts)),
             Destination::Targets(targets) => {
                 // A target whose name has no address is passed over, as long as there is another one.
                 for _ in 0..targets.len() {
                     let Some(target) = targets.next() else { break };
                     if let Some(address) = resolve::pick(target) {
                         exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
-                        return Ok(peer::for_target(
-                            target,
-                            address,
-                            upstream.timeouts,
-                            need(session),
-                            reuse,
-                        ));
+                        return Ok(peer::for_target(target, address, timeouts, need(session), reuse));
                     }
                 }
                 Err(Error::new_up(ErrorType::ConnectNoRoute))
@@ -77,11 +72,12 @@ impl Edge {
         }
         if let Some(piece) = body {
             exchange.received += piece.len() as u64;
-            if exchange.received > exchange.configuration.gateway.limits.request_body_bytes {
-                return Err(Error::explain(
-                    ErrorType::HTTPStatus(413),
-                    "the body is larger than the policy allows",
-                ));
+            let limit = exchange
+                .admission()
+                .map(|admission| exchange.configuration.gateway.body_limit(admission.route()));
+            if limit.is_none_or(|limit| exchange.received > limit) {
+                let what = "the body is larger than the policy allows";
+                return Err(Error::explain(ErrorType::HTTPStatus(413), what));
             }
         }
         Ok(())
@@ -234,7 +230,7 @@ pub(super) fn prepare(
         return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
     };
     if session.is_upgrade_req() {
-        facts.upgrade.ask(admission.route().upstream.timeouts.request);
+        facts.upgrade.ask(admission.route().timeouts().request);
     }
     let gateway = &exchange.configuration.gateway;
     let preparation = Preparation {

@@ -87,7 +87,7 @@ async fn large_bodies_are_refused() {
     never_completed(&stand);
     stand
         .gateway
-        .wait_for_count("portcullis_http_requests_total", &[("route", "open"), ("status", "413")], 2)
+        .wait_for_count("portcullis_http_requests_total", &[("route", "open"), ("status", "413")], 5)
         .await;
     stand.upstream.answer("/public/after", Answer::ok("ok"));
     stand.gateway.https().get("/public/after").await.assert_status(200);

@@ -1,7 +1,7 @@
 //! An HTTP/2 upstream that behaves like a gRPC server: in the clear by prior knowledge, or over TLS by ALPN.
 //!
 //! A path that ends with `/Unary` is answered when the whole request is there, with the same bytes; `/Bidi` sends each
-//! piece back as it comes; `/Fail` answers with trailers only; anything else is `UNIMPLEMENTED`.
+//! piece back as it comes; `/Fail` answers with trailers only; `/Hang` never responds; anything else is `UNIMPLEMENTED`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -132,6 +132,9 @@ async fn answer(
         calls.len() - 1
     };
     let name = head.uri.path().rsplit('/').next().unwrap_or_default();
+    if name == "Hang" {
+        std::future::pending::<()>().await;
+    }
     let answer = Response::builder().header("content-type", "application/grpc");
     if !["Unary", "Bidi"].contains(&name) {
         // Trailers only: the status stands in the one header block that there is.
@@ -140,16 +143,33 @@ async fn answer(
         respond.send_response(answer.body(()).unwrap(), true)?;
         return Ok(());
     }
-    let mut send = respond.send_response(answer.body(()).unwrap(), false)?;
+    let answer = answer.body(()).unwrap();
+    if name == "Unary" {
+        let whole = read(&mut body, None, calls, number).await?;
+        let mut send = respond.send_response(answer, false)?;
+        send_all(&mut send, whole.into()).await?;
+        return send.send_trailers(done());
+    }
+    let mut send = respond.send_response(answer, false)?;
+    read(&mut body, Some(&mut send), calls, number).await?;
+    send.send_trailers(done())
+}
+
+/// Reads the whole request, and sends each piece back `to` the client if told to.
+async fn read(
+    body: &mut RecvStream,
+    mut to: Option<&mut SendStream<Bytes>>,
+    calls: &Calls,
+    number: usize,
+) -> Result<Vec<u8>, h2::Error> {
     let mut whole = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;
         body.flow_control().release_capacity(piece.len())?;
         calls.lock().unwrap()[number].body.extend_from_slice(&piece);
-        if name == "Bidi" {
-            send_all(&mut send, piece).await?;
-        } else {
-            whole.extend_from_slice(&piece);
+        match &mut to {
+            Some(send) => send_all(send, piece).await?,
+            None => whole.extend_from_slice(&piece),
         }
     }
     let trailers = body.trailers().await?;
@@ -158,11 +178,15 @@ async fn answer(
         call.trailers = trailers.as_ref().map(Headers::from).unwrap_or_default();
         call.complete = true;
     }
-    send_all(&mut send, whole.into()).await?;
+    Ok(whole)
+}
+
+/// The trailer fields of a call that succeeded.
+fn done() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     trailers.insert("grpc-message", HeaderValue::from_static("well done"));
-    send.send_trailers(trailers)
+    trailers
 }
 
 async fn send_all(send: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {

@@ -1,0 +1,3 @@
+//! What a route and its upstream change on the way: path, host, redirects, and the limits of one route.
+
+mod limits;
