@@ -9,7 +9,7 @@ use crate::gateway::guard::{Guard, Rule};
 use crate::gateway::matrix::Matrix;
 use crate::gateway::requirement::Methods;
 use crate::gateway::route::{Access, Mode, Route, RouteLimits};
-use crate::gateway::upstream::Destination;
+use crate::gateway::upstream::{Destination, HostPolicy};
 
 /// Show what is matched, who may, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -102,12 +102,23 @@ fn who(guard: &Guard, rule: &Rule) -> String {
 
 fn upstream(route: &Route) -> String {
     let upstream = &route.upstream;
+    let mut notes = Vec::new();
     match &upstream.destination {
-        Destination::Echo => format!("{} (builtin:echo)", upstream.name),
-        Destination::Targets(targets) => match targets.len() {
-            1 => upstream.name.to_string(),
-            several => format!("{} ({several} targets)", upstream.name),
-        },
+        Destination::Echo => notes.push("builtin:echo".to_owned()),
+        Destination::Targets(targets) if targets.len() > 1 => {
+            notes.push(format!("{} targets", targets.len()));
+        }
+        Destination::Targets(_) => {}
+    }
+    match &upstream.host {
+        HostPolicy::Preserve => {}
+        HostPolicy::Target => notes.push("host of the target".to_owned()),
+        HostPolicy::Fixed(host) => notes.push(format!("host {}", host.to_str().unwrap_or_default())),
+    }
+    if notes.is_empty() {
+        upstream.name.to_string()
+    } else {
+        format!("{} ({})", upstream.name, notes.join(", "))
     }
 }
 

@@ -281,6 +281,11 @@ pub struct UpstreamSettings {
     /// How `https` targets prove who they are.
     #[serde(default)]
     pub tls: Option<Located<UpstreamTlsEntry>>,
+    /// The `Host` of its requests, or `:authority` over HTTP/2: `preserve` (the default) for the client's, `upstream` for
+    /// host and port of the target, or a fixed host such as `orders.example.com`. `X-Forwarded-Host` has the client's.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub host: Option<Located<String>>,
 }
 
 /// How long to wait for an upstream.

@@ -1,13 +1,17 @@
 //! Where requests go: the targets of an upstream and how they are talked to. The connections are the proxy's business.
 
+mod host;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 
 use crate::telemetry::metrics::UpstreamSeries;
+pub use host::HostPolicy;
 
 /// One compiled upstream.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Where requests go.
     pub destination: Destination,
+    /// Which host its requests name.
+    pub host: HostPolicy,
     /// How long to wait for it.
     pub timeouts: Timeouts,
     /// Its series.
@@ -47,6 +53,8 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Host and port as a URL has them: without the default port of the protocol, an IPv6 address in brackets.
+    pub authority: HeaderValue,
     /// How it is recognised, for TLS.
     pub tls: Arc<UpstreamTls>,
     /// Its addresses, resolved and kept fresh by the proxy. Empty until the first success.
@@ -118,6 +126,14 @@ impl Protocol {
         }
     }
 
+    /// The port of a target that names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http | Self::HttpTwo => 80,
+            Self::Https => 443,
+        }
+    }
+
     /// How a target with it begins in the file.
     pub fn scheme(self) -> &'static str {
         match self {
@@ -134,10 +150,15 @@ impl Targets {
         Self { targets, turn: AtomicUsize::new(0) }
     }
 
-    /// The next target in turn.
-    pub fn next(&self) -> Option<&Target> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.targets.get(turn % self.targets.len().max(1))
+    /// The next target in turn, and its position.
+    pub fn next(&self) -> Option<(usize, &Target)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.targets.len().max(1);
+        self.targets.get(turn).map(|target| (turn, target))
+    }
+
+    /// The target at a position.
+    pub fn get(&self, position: usize) -> Option<&Target> {
+        self.targets.get(position)
     }
 
     /// All targets.

@@ -45,6 +45,8 @@ pub(super) struct Exchange {
     pub(super) upstream_took: Option<std::time::Duration>,
     /// The host of the target that was tried last, for its span.
     pub(super) upstream_host: Option<String>,
+    /// The position of the target that was tried last, if the upstream has targets.
+    pub(super) target: Option<usize>,
     /// How many targets have been tried.
     pub(super) targets_tried: usize,
     /// A connection that was kept for reuse had been closed by the upstream.
@@ -87,6 +89,7 @@ impl Exchange {
             upstream_chosen: None,
             upstream_took: None,
             upstream_host: None,
+            target: None,
             targets_tried: 0,
             upstream_closed: false,
             received: 0,

@@ -30,6 +30,8 @@ pub(super) struct Preparation<'a> {
     pub(super) connection: &'a Connection,
     pub(super) identity_headers: &'a IdentityHeaders,
     pub(super) trusted_proxies: &'a [IpNet],
+    /// The host that the upstream gets in place of the client's.
+    pub(super) host: Option<&'a HeaderValue>,
     pub(super) request_id: &'a RequestId,
     /// The request's place in a trace; nothing while tracing is off, and the caller's fields pass as they are.
     pub(super) trace: Option<&'a Context>,
@@ -100,6 +102,10 @@ impl Preparation<'_> {
         join_cookies(&mut parts.headers)?;
         self.rewrite_path(parts)?;
         self.write_forwarding(parts, before)?;
+        // After the forwarding fields, which name the client's host.
+        if let Some(host) = self.host {
+            parts.headers.insert(header::HOST, host.clone());
+        }
         self.write_identity(&mut parts.headers);
         parts.headers.insert(REQUEST_ID, self.request_id.value().clone());
         self.write_trace(&mut parts.headers);

@@ -266,6 +266,7 @@ impl Rehearsal {
             connection: &facts.connection,
             identity_headers: &gateway.identity_headers,
             trusted_proxies: &gateway.trusted_proxies,
+            host: admission.route().upstream.host_for(None),
             request_id: &kept.unwrap_or_else(RequestId::fresh),
             trace: None,
         };

@@ -1,3 +1,4 @@
 //! What a route and its upstream change on the way: path, host, redirects, and the limits of one route.
 
+mod host;
 mod limits;

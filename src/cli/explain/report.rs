@@ -7,7 +7,7 @@ use crate::authn::credential::{API_KEY, has_credential};
 use crate::authn::witness::{Finding, Outcome};
 use crate::gateway::matcher::{Miss, Near};
 use crate::gateway::requirement::Methods;
-use crate::gateway::upstream::{Destination, Upstream};
+use crate::gateway::upstream::{Destination, HostPolicy, Upstream};
 use crate::proxy::rehearsal::{Account, Ending, Forwarded, Identifier};
 use crate::secret::{Secret, looks_like_a_credential};
 
@@ -199,7 +199,12 @@ impl Request {
             stripped,
             request_id,
         } = forwarded;
+        let several = matches!(&upstream.destination, Destination::Targets(targets) if targets.len() > 1);
+        let host_of_target = upstream.host == HostPolicy::Target && several;
         let hidden = |name: &HeaderName, value: &str| {
+            if *name == header::HOST && host_of_target {
+                return Some("that of the target");
+            }
             if *name == "x-request-id" && *request_id == Identifier::Made {
                 return Some("another one for each request");
             }

@@ -24,10 +24,16 @@ pub(super) fn advise(document: &Document, advice: &mut Problems) {
     }
     for (_, entry) in document.upstreams.iter() {
         match &**entry {
-            UpstreamEntry::Short(target) => upstream(target, entry.place(), advice),
+            UpstreamEntry::Short(target) => {
+                upstream(target, entry.place(), advice);
+                preserved_host(target, entry.place(), advice);
+            }
             UpstreamEntry::Full(settings) => {
                 for target in settings.targets.iter() {
                     upstream(target, target.place(), advice);
+                }
+                if let (None, Some(first)) = (&settings.host, settings.targets.first()) {
+                    preserved_host(first, first.place(), advice);
                 }
             }
         }
@@ -40,6 +46,20 @@ fn upstream(target: &str, place: &Place, advice: &mut Problems) {
         advice
             .advice(place, "requests go in the clear to a host that looks public")
             .hint("identity headers can be read and forged on the way: use `https://`");
+    }
+}
+
+/// A server on the internet chooses by `Host` which site it serves, and mostly knows no name of this gateway.
+fn preserved_host(target: &str, place: &Place, advice: &mut Problems) {
+    if target.starts_with("https://") && host_of(target).is_some_and(|host| is_public_host(&host)) {
+        advice
+            .advice(
+                place,
+                "this server looks public, and receives the client's `Host`, which it may not know",
+            )
+            .hint(
+                "write `host: upstream` to send its own name, or `host: preserve` if it expects the client's",
+            );
     }
 }
 

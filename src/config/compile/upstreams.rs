@@ -1,8 +1,11 @@
 //! Compiles `upstreams`: where requests go and how they are talked to.
 
+mod host;
+
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use rustls_pemfile::CertificateDer;
 use rustls_pemfile::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -10,7 +13,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{Named, names};
 use crate::config::document::{TimeoutsEntry, UpstreamEntry, UpstreamSettings, UpstreamTlsEntry};
 use crate::gateway::Gateway;
-use crate::gateway::upstream::{Destination, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls};
+use crate::gateway::upstream::{
+    Destination, HostPolicy, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls,
+};
 use crate::loading::Loading;
 use crate::problem::Place;
 use crate::request::authority::Authority;
@@ -32,24 +37,19 @@ pub(super) fn compile(
     for (name, entry) in entries.iter() {
         names::check(name, loading);
         let parts = match &**entry {
-            UpstreamEntry::Short(text) if text == ECHO => {
-                Some((Destination::Echo, timeouts(&TimeoutsEntry::default())))
-            }
-            UpstreamEntry::Short(text) => {
-                target(text, entry.place(), &Arc::default(), loading).map(|target| {
-                    (Destination::Targets(Targets::new(vec![target])), timeouts(&TimeoutsEntry::default()))
-                })
-            }
+            UpstreamEntry::Short(text) if text == ECHO => Some(Parts::with_defaults(Destination::Echo)),
+            UpstreamEntry::Short(text) => target(text, entry.place(), &Arc::default(), loading)
+                .map(|target| Parts::with_defaults(Destination::Targets(Targets::new(vec![target])))),
             UpstreamEntry::Full(settings) => compile_full(settings, loading),
         };
-        let upstream = parts.map(|(destination, timeouts)| {
+        let upstream = parts.map(|Parts { destination, host, timeouts }| {
             let before =
                 previous.and_then(|previous| previous.upstreams.iter().find(|other| *other.name == **name));
             if let Some(before) = before {
                 take_over_addresses(&before.destination, &destination);
             }
             let series = metrics.upstream(name);
-            Arc::new(Upstream { name: name.as_str().into(), destination, timeouts, series })
+            Arc::new(Upstream { name: name.as_str().into(), destination, host, timeouts, series })
         });
         compiled.push((name.clone(), upstream));
     }
@@ -68,8 +68,23 @@ fn take_over_addresses(before: &Destination, now: &Destination) {
     }
 }
 
-fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Option<(Destination, Timeouts)> {
-    let UpstreamSettings { targets, timeouts: timeouts_entry, tls } = settings;
+/// What the settings of an upstream compile into.
+struct Parts {
+    destination: Destination,
+    host: HostPolicy,
+    timeouts: Timeouts,
+}
+
+impl Parts {
+    fn with_defaults(destination: Destination) -> Self {
+        let timeouts = timeouts(&TimeoutsEntry::default());
+        Self { destination, host: HostPolicy::default(), timeouts }
+    }
+}
+
+fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Option<Parts> {
+    let UpstreamSettings { targets, timeouts: timeouts_entry, tls, host } = settings;
+    let host = host.as_ref().map(|host| host::compile(host, loading)).unwrap_or_default();
     let upstream_tls = tls.as_ref().map(|tls| compile_tls(tls, loading)).unwrap_or_default();
     if targets.is_empty() && !loading.problems.has_errors() {
         loading.error(targets.place(), "at least one target must stand here").hint(NO_TARGET);
@@ -84,7 +99,10 @@ fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Optio
             .error(tls.place(), "`tls` is set, and no target is `https`")
             .hint("remove it or change a target");
     }
-    (!compiled.is_empty()).then(|| (Destination::Targets(Targets::new(compiled)), timeouts(timeouts_entry)))
+    (!compiled.is_empty()).then(|| {
+        let destination = Destination::Targets(Targets::new(compiled));
+        Parts { destination, host, timeouts: timeouts(timeouts_entry) }
+    })
 }
 
 fn timeouts(entry: &TimeoutsEntry) -> Timeouts {
@@ -132,15 +150,31 @@ fn target(text: &str, place: &Place, tls: &Arc<UpstreamTls>, loading: &mut Loadi
         loading.error(place, "this is not the URL of a server").hint(NO_TARGET);
         return None;
     };
-    Some(Target { protocol, host, port, tls: tls.clone(), addresses: arc_swap::ArcSwap::default() })
+    let authority = authority(protocol, &host, port)?;
+    Some(Target {
+        protocol,
+        host,
+        port,
+        authority,
+        tls: tls.clone(),
+        addresses: arc_swap::ArcSwap::default(),
+    })
+}
+
+/// Host and port as a URL has them.
+fn authority(protocol: Protocol, host: &str, port: u16) -> Option<HeaderValue> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let text = if port == protocol.default_port() { host } else { format!("{host}:{port}") };
+    // The host was parsed, so it contains nothing that a header cannot hold.
+    HeaderValue::try_from(text).ok()
 }
 
 fn parse_target(text: &str) -> Option<(Protocol, String, u16)> {
     let (scheme, rest) = text.split_once("://")?;
-    let (protocol, default_port) = match scheme {
-        "http" => (Protocol::Http, 80),
-        "h2c" => (Protocol::HttpTwo, 80),
-        "https" => (Protocol::Https, 443),
+    let protocol = match scheme {
+        "http" => Protocol::Http,
+        "h2c" => Protocol::HttpTwo,
+        "https" => Protocol::Https,
         _ => return None,
     };
     let authority = Authority::parse(rest.strip_suffix('/').unwrap_or(rest).as_bytes()).ok()?;
@@ -150,7 +184,7 @@ fn parse_target(text: &str) -> Option<(Protocol, String, u16)> {
         Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
         None => host.to_owned(),
     };
-    Some((protocol, host, authority.port().unwrap_or(default_port)))
+    Some((protocol, host, authority.port().unwrap_or(protocol.default_port())))
 }
 
 #[cfg(test)]

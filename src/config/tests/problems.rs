@@ -120,6 +120,34 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
         ),
         (
             "http://api:8080",
+            "{ targets: [\"http://a\"], host: upsteam }",
+            vec![
+                "9:39: `upsteam` is neither `preserve` nor `upstream` (did you mean `upstream`? A host of that name is written with its port)",
+            ],
+        ),
+        (
+            "http://api:8080",
+            "{ targets: [\"http://a\"], host: \"http://orders\" }",
+            vec![
+                "9:39: this is not a host (write `preserve`, `upstream`, or a host such as `orders.example.com`, with a port if it needs one)",
+            ],
+        ),
+        (
+            "http://api:8080",
+            "{ targets: [\"http://a\"], host: \"user@orders\" }",
+            vec![
+                "9:39: this is not a host (write `preserve`, `upstream`, or a host such as `orders.example.com`, with a port if it needs one)",
+            ],
+        ),
+        (
+            "http://api:8080",
+            "{ targets: [\"http://a\"], host: \"\" }",
+            vec![
+                "9:39: this is not a host (write `preserve`, `upstream`, or a host such as `orders.example.com`, with a port if it needs one)",
+            ],
+        ),
+        (
+            "http://api:8080",
             "{ targets: [\"http://a\"], tls: { server_name: a } }",
             vec!["9:38: `tls` is set, and no target is `https` (remove it or change a target)"],
         ),

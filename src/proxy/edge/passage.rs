@@ -46,8 +46,9 @@ impl Edge {
             Destination::Targets(targets) => {
                 // A target whose name has no address is passed over, as long as there is another one.
                 for _ in 0..targets.len() {
-                    let Some(target) = targets.next() else { break };
+                    let Some((position, target)) = targets.next() else { break };
                     if let Some(address) = resolve::pick(target) {
+                        exchange.target = Some(position);
                         exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
                         return Ok(peer::for_target(target, address, timeouts, need(session), reuse));
                     }
@@ -238,6 +239,7 @@ pub(super) fn prepare(
         connection: &facts.connection,
         identity_headers: &gateway.identity_headers,
         trusted_proxies: &gateway.trusted_proxies,
+        host: admission.route().upstream.host_for(exchange.target),
         request_id: &exchange.request_id,
         trace: exchange.trace.as_ref(),
     };

@@ -75,6 +75,7 @@ fn forwarded(peer: &str, certificate: bool, target: &str, fields: &[(&str, &str)
         connection: &connection,
         identity_headers: &gateway.identity_headers,
         trusted_proxies: &gateway.trusted_proxies,
+        host: None,
         request_id: &RequestId::accept(&HeaderValue::from_static("id")).unwrap(),
         trace: None,
     };

@@ -35,7 +35,7 @@ redis: { url: "redis://127.0.0.1:6379" }
 auth:
   partners: { api_key: { keys: keys.yaml } }
   users: { jwt: { issuer: https://id.example.com, audience: api, public_key: id.pem, max_lifetime: 1h } }
-upstreams: { api: https://api.example.com }
+upstreams: { api: { targets: [https://api.example.com], host: upstream } }
 routes:
   - { name: open, match: { path: /open, methods: [GET] }, auth: public, upstream: api }
   - { name: all, match: { path: /all/** }, auth: [partners, users], upstream: api }
@@ -141,6 +141,15 @@ fn advice_can_stop_a_pipeline_and_errors_are_still_errors() {
         done.stdout
     );
     assert!(done.stdout.ends_with("\n1 piece of advice\n"), "{}", done.stdout);
+    let client_host =
+        GOOD.replace("{ targets: [https://api.example.com], host: upstream }", "https://api.example.com");
+    let done = check(&client_host, false, &["--audit"]);
+    assert!(
+        done.success().contains("note: this server looks public, and receives the client's `Host`"),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stdout.contains("write `host: upstream` to send its own name"), "{}", done.stdout);
     let done = check(&GOOD.replace("auth: public", "auth: publik"), false, &["--audit"]);
     assert!(done.failure().contains("there is no `publik` in `auth`"), "{}", done.stderr);
 }
