@@ -1,5 +1,6 @@
 //! gRPC through the gateway: HTTP/2 on both sides, streams in both directions, and the status in the trailers.
 
+mod clients;
 mod refusals;
 
 use crate::harness::client::Request;

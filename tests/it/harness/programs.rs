@@ -1,4 +1,4 @@
-//! HTTP clients that are programs of their own: curl, Python (`requests`, `httpx`) and Node.js (`undici`).
+//! HTTP clients that are programs of their own: curl, Python (`requests`, `httpx`, `grpc`) and Node.js (`undici`).
 //!
 //! `scripts/install test` installs them. Each gets the certificate of [`Authority::shared`] in a file, the environment
 //! variable `CA`, and with [`curl`] as its argument.
@@ -20,7 +20,7 @@ pub async fn curl<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item =
     run(&mut command).await
 }
 
-/// Runs a Python script with these arguments. `requests` and `httpx` (with HTTP/2) can be imported.
+/// Runs a Python script with these arguments. `requests`, `httpx` (with HTTP/2) and `grpc` can be imported.
 pub async fn python(script: &str, arguments: &[&str]) -> Finished {
     let program = installed("python/bin/python");
     let mut command = Command::new(program);
