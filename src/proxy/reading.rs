@@ -13,7 +13,7 @@ use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::requirement::Methods;
 use crate::request::head::{HeadError, HeadLimits};
-use crate::request::{Parts, Request};
+use crate::request::{Malformed, Parts, Request};
 
 /// What the library takes at most, whatever the policy says: it would refuse more in its own words.
 const MOST_BYTES: usize = 1 << 19;
@@ -52,6 +52,10 @@ pub(super) fn parse<'a>(
     }
     if head.method == Method::CONNECT {
         return Err(Refusal::MethodNotAllowed(Methods::usual().allow()));
+    }
+    // The library accepts it. It keeps the scheme of a request with `:authority` only.
+    if two && head.uri.scheme_str() == Some("") {
+        return Err(Refusal::Malformed(Malformed::Scheme));
     }
     let of_target = || head.uri.authority().map(http::uri::Authority::as_str);
     let parts = Parts {

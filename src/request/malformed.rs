@@ -31,6 +31,8 @@ pub enum Malformed {
     Method,
     /// The request line has not the form `METHOD TARGET HTTP/1.1`.
     RequestLine,
+    /// The `:scheme` of a request over HTTP/2 is empty (RFC 9113 §8.3.1).
+    Scheme,
     /// The target is not a path.
     Target,
     /// `Transfer-Encoding` is anything but a single `chunked` in HTTP/1.1.
@@ -57,6 +59,7 @@ impl Malformed {
             Self::LineEnding => "malformed_line_ending",
             Self::Method => "malformed_method",
             Self::RequestLine => "malformed_request_line",
+            Self::Scheme => "malformed_scheme",
             Self::Target => "malformed_target",
             Self::TransferEncoding => "malformed_transfer_encoding",
             Self::Upgrade => "malformed_upgrade",

@@ -97,6 +97,24 @@ async fn fields_that_http2_does_not_have_end_the_stream() {
     stand.assert_only_this_arrives().await;
 }
 
+/// An empty `:scheme` is malformed (RFC 9113 section 8.3.1).
+/// Row F10.
+#[tokio::test]
+async fn rejects_http2_request_with_empty_scheme() {
+    let stand = Stand::start().await;
+    for path in ["/public/x", "/v1/x", "/nowhere"] {
+        let fields = [
+            (":method", "GET"),
+            (":scheme", ""),
+            (":authority", "localhost"),
+            (":path", path),
+            ("x-api-key", &stand.admin.key),
+        ];
+        stand.refuses_http2(&fields, 400, "malformed_scheme").await;
+    }
+    stand.assert_only_this_arrives().await;
+}
+
 /// A body that is not as long as it says is never passed on as a whole one (RFC 9113 section 8.1.1).
 /// Row F10.
 #[tokio::test]

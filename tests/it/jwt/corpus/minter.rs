@@ -70,7 +70,12 @@ impl Minter {
 
     /// A token of these texts with a good signature.
     pub(super) fn sign(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
-        let message = format!("{}.{}", encode(header), encode(claims));
+        self.sign_parts(&encode(header), &encode(claims))
+    }
+
+    /// Signs header and claims that are in base64 already.
+    pub(super) fn sign_parts(&self, header: &str, claims: &str) -> String {
+        let message = format!("{header}.{claims}");
         let signature = encode(self.key.sign(message.as_bytes()));
         format!("{message}.{signature}")
     }
