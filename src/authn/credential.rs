@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
+use super::identity::Method;
 use crate::hex;
 use crate::request::Request;
 
@@ -28,6 +29,15 @@ pub struct Accepted {
     pub basic: bool,
     /// Signed tokens.
     pub jwt: bool,
+}
+
+impl Accepted {
+    /// The names of the schemes, as logs and problem documents have them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let Self { api_key, basic, jwt } = self;
+        let schemes = [(api_key, Method::ApiKey), (basic, Method::Basic), (jwt, Method::Jwt)];
+        schemes.into_iter().filter(|(accepted, _)| *accepted).map(|(_, scheme)| scheme.name())
+    }
 }
 
 /// Where a credential stands.

@@ -44,6 +44,8 @@ pub enum Reason {
     RevocationUnavailable,
     /// There were too many failures before, so this attempt was not made.
     TooManyAttempts,
+    /// The request has a credential, but of a scheme that the route does not accept.
+    UnacceptedCredential,
     /// No key with this identifier is known.
     UnknownKey,
     /// The token names an algorithm that the method or the key does not accept.
@@ -58,7 +60,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadSignature,
         Self::BadPassword,
         Self::CredentialInQuery,
@@ -79,6 +81,7 @@ impl Reason {
         Self::Revoked,
         Self::RevocationUnavailable,
         Self::TooManyAttempts,
+        Self::UnacceptedCredential,
         Self::UnknownKey,
         Self::WrongAlgorithm,
         Self::WrongAudience,
@@ -114,6 +117,7 @@ impl Reason {
             Self::Revoked => "revoked",
             Self::RevocationUnavailable => "revocation_unavailable",
             Self::TooManyAttempts => "too_many_attempts",
+            Self::UnacceptedCredential => "unaccepted_credential",
             Self::UnknownKey => "unknown_key",
             Self::WrongAlgorithm => "wrong_algorithm",
             Self::WrongAudience => "wrong_audience",

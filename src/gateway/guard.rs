@@ -20,8 +20,9 @@ use crate::authn::witness::{Check, Finding};
 use crate::authn::{Authenticator, Identity, Reason, Witness};
 use crate::request::{Request, Transport};
 use crate::telemetry::metrics::RouteSeries;
+pub use challenge::ChallengeSet;
 use challenge::Challenges;
-use describe::judge;
+use describe::{judge, reason_for_absence};
 pub use tally::Outcome;
 use tally::Tallies;
 
@@ -145,9 +146,10 @@ impl Guard {
         }
         witness.saw(|| Finding::passed(Check::Transport, "the connection is encrypted".to_owned()));
         let found = credential::find(request, self.accepted);
-        let _ = witness.tell(Check::Credential, None, judge(&found), || self.describe(&found, request));
+        let _ =
+            witness.tell(Check::Credential, None, judge(&found, request), || self.describe(&found, request));
         match found {
-            Found::Absent => Err(self.rejected(Reason::NoCredential, Sent::Nothing, None)),
+            Found::Absent => Err(self.rejected(reason_for_absence(request), Sent::Nothing, None)),
             Found::ApiKey(key, location) => {
                 let kind = if format::is_short(key.expose()) { Kind::Key } else { Kind::Token };
                 let guess = limiter.guess(kind, request.client(), key.expose().as_bytes());
@@ -201,7 +203,10 @@ impl Guard {
             Sent::Unknown => (self.challenges.plain(), self.strip_all()),
         };
         let refusal = match told(reason) {
-            Told::Challenge(code) => Refusal::Unauthenticated(Unauthenticated { code, challenges }),
+            Told::Challenge(code) => {
+                let accepted = self.accepted;
+                Refusal::Unauthenticated(Unauthenticated { code, challenges, accepted })
+            }
             Told::Forbid => Refusal::Forbidden(None),
             Told::Plainly(refusal) => refusal,
         };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
-use super::guard::Rejected;
+use super::guard::{ChallengeSet, Rejected};
 use super::route::Route;
+use crate::authn::credential::Accepted;
 use crate::authn::{Identity, Reason};
 use crate::request::Malformed;
 
@@ -48,10 +49,12 @@ pub enum Refusal {
 /// Why a caller is not authenticated, as far as it is told.
 #[derive(Clone, Debug)]
 pub struct Unauthenticated {
-    /// The code in the answer.
+    /// The code in the response.
     pub code: Code,
-    /// One `WWW-Authenticate` for each method.
-    pub challenges: Arc<[HeaderValue]>,
+    /// The `WWW-Authenticate` fields.
+    pub challenges: Arc<ChallengeSet>,
+    /// The schemes that the route accepts. The challenges name them, too.
+    pub accepted: Accepted,
 }
 
 /// The code of a 401.
@@ -69,6 +72,8 @@ pub enum Code {
     Missing,
     /// The credential was revoked.
     Revoked,
+    /// There is a credential, but of a scheme that the route does not accept.
+    Unaccepted,
 }
 
 /// What is missing for a decision.
@@ -155,7 +160,7 @@ impl Refusal {
                 Code::Expired => "credential_expired",
                 Code::Invalid => "invalid_credential",
                 Code::Malformed => "malformed_credential",
-                Code::Missing => "no_credential",
+                Code::Missing | Code::Unaccepted => "no_credential",
                 Code::Revoked => "credential_revoked",
             },
             Self::Unavailable(unavailable) => match unavailable {
@@ -189,13 +194,25 @@ impl Refusal {
                 Code::Expired => "The credential has expired",
                 Code::Invalid => "The credential is not valid",
                 Code::Malformed => "The credential is not well formed",
-                Code::Missing => "A credential is needed",
+                Code::Missing | Code::Unaccepted => "A credential is needed",
                 Code::Revoked => "The credential has been revoked",
             },
             Self::Unavailable(_) => "This cannot be decided right now",
             Self::UpstreamFailed => "The upstream gave no proper answer",
             Self::UpstreamTimedOut => "The upstream did not answer in time",
         }
+    }
+
+    /// One more fixed sentence, where the title alone would mislead.
+    pub fn detail(&self) -> Option<&'static str> {
+        let unaccepted =
+            matches!(self, Self::Unauthenticated(Unauthenticated { code: Code::Unaccepted, .. }));
+        unaccepted.then_some("The credential in the request is of a scheme that this route does not accept")
+    }
+
+    /// The schemes that the route accepts, where the caller is not authenticated.
+    pub fn accepted(&self) -> Option<Accepted> {
+        if let Self::Unauthenticated(unauthenticated) = self { Some(unauthenticated.accepted) } else { None }
     }
 
     /// Seconds after which trying again makes sense.
@@ -238,6 +255,7 @@ pub(super) fn told(reason: Reason) -> Told {
         Reason::Malformed => Told::Challenge(Code::Malformed),
         Reason::Expired => Told::Challenge(Code::Expired),
         Reason::Revoked => Told::Challenge(Code::Revoked),
+        Reason::UnacceptedCredential => Told::Challenge(Code::Unaccepted),
         // `Ok` is no reason to refuse; if it were ever passed here, refusing is the safe reading.
         Reason::BadPassword
         | Reason::BadSignature

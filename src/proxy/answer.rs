@@ -41,7 +41,12 @@ struct ProblemDocument<'a> {
     r#type: &'a str,
     title: &'a str,
     status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     code: &'a str,
+    /// The schemes that the route accepts, in a 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<Vec<&'static str>>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
@@ -62,7 +67,9 @@ impl Answer {
             r#type: &kind,
             title: refusal.title(),
             status: status.as_u16(),
+            detail: refusal.detail(),
             code,
+            accepted: refusal.accepted().map(|accepted| accepted.names().collect()),
             request_id: request_id.as_str(),
             trace_id,
         };
@@ -74,7 +81,11 @@ impl Answer {
             (REQUEST_ID, request_id.value().clone()),
         ];
         match refusal {
-            Refusal::Unauthenticated(Unauthenticated { challenges, code: _ }) => {
+            Refusal::Unauthenticated(Unauthenticated { challenges, code: _, accepted: _ }) => {
+                let challenges = match client {
+                    ClientKind::Script => challenges.without_dialog(),
+                    ClientKind::Grpc | ClientKind::Other => challenges.all(),
+                };
                 fields
                     .extend(challenges.iter().map(|challenge| (header::WWW_AUTHENTICATE, challenge.clone())));
             }
@@ -102,7 +113,9 @@ impl Answer {
                 grpc::to_trailers_only(refusal, &mut fields);
                 Self { status: StatusCode::OK, fields, body: Bytes::new(), form: Form::TrailersOnly }
             }
-            ClientKind::Other => Self { status, fields, body: body.into(), form: Form::Document },
+            ClientKind::Script | ClientKind::Other => {
+                Self { status, fields, body: body.into(), form: Form::Document }
+            }
         }
     }
 

@@ -226,7 +226,7 @@ impl Rehearsal {
                 }
                 Err(refusal) => Account::refused(refusal),
             },
-            Err(refused) => Account::of_refused(refused),
+            Err(refused) => Account::of_refused(refused, ClientKind::of(head)),
         };
         Ok(Account {
             near: gateway.routes.nearly(&request),
@@ -353,12 +353,12 @@ impl Account {
     }
 
     fn refused(refusal: Refusal) -> Self {
-        Self::of_refused(Refused::without_route(refusal))
+        Self::of_refused(Refused::without_route(refusal), ClientKind::Other)
     }
 
-    fn of_refused(refused: Refused) -> Self {
+    fn of_refused(refused: Refused, client: ClientKind) -> Self {
         let refusal = refused.refusal.clone();
-        let fields = Answer::new(&refusal, ClientKind::Other, &RequestId::fresh(), None).into_fields();
+        let fields = Answer::new(&refusal, client, &RequestId::fresh(), None).into_fields();
         let fields = fields.into_iter().filter(|(name, _)| *name != REQUEST_ID).collect();
         Self::new(record::logged(&Verdict::Refused(refused)), Ending::Refused(refusal, fields))
     }

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod basic;
+mod browser;
 mod door;
 mod forbidden;
 mod keys;

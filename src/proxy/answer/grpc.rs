@@ -35,7 +35,8 @@ pub(super) fn to_trailers_only(refusal: &Refusal, fields: &mut Vec<(HeaderName, 
     fields.retain(|(name, _)| *name != header::CONTENT_TYPE);
     fields.push((header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")));
     fields.push((GRPC_STATUS, HeaderValue::from(grpc_status)));
-    let message = percent_encode(&format!("{}: {}", refusal.code(), refusal.title()));
+    let sentence = refusal.detail().unwrap_or(refusal.title());
+    let message = percent_encode(&format!("{}: {sentence}", refusal.code()));
     if let Ok(message) = HeaderValue::try_from(message) {
         fields.push((GRPC_MESSAGE, message));
     }

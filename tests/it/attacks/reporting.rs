@@ -100,7 +100,7 @@ async fn what_is_only_reported_passes_as_nobody_and_without_a_credential() {
     }
     // What is none of the route's credentials is none of the gateway's business.
     let other = [("Authorization", "Bearer abc")];
-    let passed = watched.passes(&client, "/watched/x", &other, "no_credential").await;
+    let passed = watched.passes(&client, "/watched/x", &other, "unaccepted_credential").await;
     assert_eq!(passed, Passed { credentials: vec!["Bearer abc".to_owned()], identity: Vec::new() });
     // An upstream that is to see credentials sees them.
     let passed = watched.passes(&client, "/kept/x", &[("X-API-Key", "a b")], "malformed").await;

@@ -3,7 +3,7 @@
 use crate::harness::credentials::{ApiKey, basic, htpasswd_bcrypt, keys_yaml};
 use crate::harness::gateway::Gateway;
 use crate::harness::issuer::Issuer;
-use crate::harness::problem::{assert_problem, challenges};
+use crate::harness::problem::{assert_problem, assert_unaccepted_credential, challenges};
 use crate::harness::upstream::Upstream;
 
 use super::door::{Door, PASSWORD, Version};
@@ -48,8 +48,9 @@ async fn two_credentials_are_refused_whichever_they_are() {
     }
 }
 
+/// The response lists the schemes that `WWW-Authenticate` names, and does not say whether the credential is good elsewhere.
 #[tokio::test]
-async fn only_the_kinds_that_a_route_accepts_are_credentials() {
+async fn rejects_credential_of_unaccepted_scheme_and_lists_accepted_schemes() {
     let upstream = Upstream::start();
     let issuer = Issuer::start();
     let key = ApiKey::of("acme");
@@ -75,9 +76,8 @@ async fn only_the_kinds_that_a_route_accepts_are_credentials() {
     .await;
     let (pair, token) = (basic("bob", PASSWORD), issuer.token().bearer());
     let fields = [("X-API-Key", key.key.as_str()), ("Authorization", &pair), ("Authorization", &token)];
-    for (at, (path, scheme)) in
-        [("/keys", "ApiKey"), ("/pairs", "Basic"), ("/tokens", "Bearer")].into_iter().enumerate()
-    {
+    let routes = [("/keys", "ApiKey", "api_key"), ("/pairs", "Basic", "basic"), ("/tokens", "Bearer", "jwt")];
+    for (at, (path, scheme, name)) in routes.into_iter().enumerate() {
         for (sent, field) in fields.iter().enumerate() {
             let answer = gateway.https().get(path).headers(&[*field]).await;
             if at == sent {
@@ -85,11 +85,24 @@ async fn only_the_kinds_that_a_route_accepts_are_credentials() {
                 assert_eq!(upstream.take_one().header(field.0), None, "{path}");
                 continue;
             }
-            assert_problem(&answer, 401, "no_credential");
+            assert_unaccepted_credential(&answer, &[name]);
             let offered: Vec<_> = challenges(&answer).into_iter().map(|challenge| challenge.scheme).collect();
             assert_eq!(offered, [scheme], "{path}");
+            let id = answer.header("X-Request-Id").unwrap().to_owned();
+            let line = gateway.wait_for_access(move |line| line["request_id"] == id.as_str()).await;
+            assert_eq!(line["reason"], "unaccepted_credential", "{line}");
+            assert!(line["auth"].is_null() && line["subject"].is_null(), "{line}");
             upstream.assert_nothing();
         }
+        for unknown in ["Digest username=alice", "Negotiate YII", "xyz"] {
+            let answer = gateway.https().get(path).header("Authorization", unknown).await;
+            assert_unaccepted_credential(&answer, &[name]);
+            assert!(!answer.text().contains("alice"), "{answer:?}");
+        }
+        let answer = gateway.https().get(path).await;
+        assert_problem(&answer, 401, "no_credential");
+        assert_eq!(answer.json()["accepted"], serde_json::json!([name]));
+        upstream.assert_nothing();
     }
     // What a route does not accept is for the upstream to judge: the key picks the method, and the token goes on.
     let both = [("X-API-Key", key.key.as_str()), ("Authorization", token.as_str())];

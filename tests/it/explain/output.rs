@@ -52,6 +52,19 @@ async fn an_answer_names_route_checks_and_what_goes_upstream() {
     ] {
         assert!(said.contains(expected), "{expected}\nis missing in\n{said}");
     }
+    let tools = ["GET", "https://tools.example.com/tools/a", "--key", key];
+    let said = stand.explain(&tools).await.assert_success().stdout.clone();
+    for expected in [
+        "  FAIL  credential  the route accepts `staff` (basic); the request has `X-API-Key`, which is none of",
+        "→ unaccepted_credential\n",
+        "answer    401 no_credential: A credential is needed\n",
+        "in log    outcome refused, reason unaccepted_credential\n",
+    ] {
+        assert!(said.contains(expected), "{expected}\nis missing in\n{said}");
+    }
+    let script =
+        stand.explain(&["GET", "https://tools.example.com/tools/a", "-H", "Sec-Fetch-Mode: cors"]).await;
+    assert!(script.stdout.contains("  www-authenticate: xBasic realm="), "{}", script.stdout);
     let reserved = stand.explain(&["GET", "https://api.example.com/docs/upload"]).await;
     let said = reserved.assert_success().stdout.clone();
     for expected in [

@@ -80,6 +80,8 @@ impl Browser {
         let arguments: Vec<&str> = ARGUMENTS.into_iter().chain([profile.as_str()]).collect();
         let capabilities = json!({
             "browserName": "chrome",
+            // A gateway's certificate comes from an authority of the test.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": { "binary": program, "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         });

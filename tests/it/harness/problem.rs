@@ -4,27 +4,44 @@ use std::collections::BTreeMap;
 
 use super::client::Response;
 
-/// Fails the test unless this is the gateway's own answer (RFC 9457) with this status and this code: its five members,
-/// no others, and nothing about versions, upstreams or files anywhere.
+/// Fails the test unless this is the gateway's own response (RFC 9457) with this status and this code: its five members,
+/// `accepted` in a 401, no others, and nothing about versions, upstreams or files anywhere.
 #[track_caller]
 pub fn assert_problem(response: &Response, status: u16, code: &str) {
-    assert_members(response, status, code, &["code", "request_id", "status", "title", "type"]);
+    assert_members(response, status, code, &[]);
+}
+
+/// The same for a request whose credential is of a scheme that the route does not accept. The response says that, and lists
+/// the schemes that it does accept.
+#[track_caller]
+pub fn assert_unaccepted_credential(response: &Response, accepted: &[&str]) {
+    assert_members(response, 401, "no_credential", &["detail"]);
+    let document = response.json();
+    assert_eq!(
+        document["detail"],
+        "The credential in the request is of a scheme that this route does not accept"
+    );
+    assert_eq!(document["accepted"], serde_json::json!(accepted), "{response:?}");
 }
 
 /// The same for a request that is traced, whose answer has the trace's identifier as well.
 #[track_caller]
 pub fn assert_traced_problem(response: &Response, status: u16, code: &str) {
-    assert_members(response, status, code, &["code", "request_id", "status", "title", "trace_id", "type"]);
+    assert_members(response, status, code, &["trace_id"]);
 }
 
 #[track_caller]
-fn assert_members(response: &Response, status: u16, code: &str, expected: &[&str]) {
+fn assert_members(response: &Response, status: u16, code: &str, more: &[&str]) {
     assert_eq!(response.status, status, "{response:?}");
     assert_eq!(response.header("Content-Type"), Some("application/problem+json"), "{response:?}");
     let document = response.json();
     let members: BTreeMap<String, serde_json::Value> =
         serde_json::from_value(document.clone()).expect("a JSON object");
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
+    let mut expected = ["code", "request_id", "status", "title", "type"].to_vec();
+    expected.extend((status == 401).then_some("accepted"));
+    expected.extend(more);
+    expected.sort_unstable();
     assert_eq!(names, expected, "{response:?}");
     assert_eq!(document["code"], code, "{response:?}");
     assert_eq!(document["status"], status, "{response:?}");

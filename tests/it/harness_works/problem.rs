@@ -17,7 +17,7 @@ async fn answered(answer: Answer) -> Response {
 async fn problems() {
     let good = json!({
         "type": "about:blank", "title": "A credential is needed", "status": 401, "code": "no_credential",
-        "request_id": "r-1",
+        "accepted": ["basic"], "request_id": "r-1",
     });
     let with = |member: &str, value: serde_json::Value| {
         let mut document = good.clone();
@@ -46,6 +46,7 @@ async fn problems() {
         ("other status inside", answer(&with("status", json!(403))), Some("403")),
         ("further member", answer(&with("detail", json!("x"))), Some("detail")),
         ("missing member", answer(&without("title")), Some("request_id")),
+        ("missing schemes", answer(&without("accepted")), Some("request_id")),
         ("empty id", answer(&with("request_id", json!(""))), Some("`request_id`")),
         (
             "no JSON",
