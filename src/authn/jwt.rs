@@ -14,6 +14,7 @@ mod config;
 mod describe;
 mod endpoint;
 mod json;
+mod key_demand;
 mod key_document;
 mod key_set;
 mod key_source;
@@ -40,8 +41,9 @@ use key_set::{Key, KeySet};
 pub use claim_path::ClaimPath;
 pub use config::{AlgorithmName, Audience, Claims, Config};
 pub use endpoint::{BadMetadata, Discovery, Endpoint, NotAnEndpoint};
+pub use key_demand::{BURST, COOL_DOWN};
 pub use key_document::{LeftOut, NoKeys};
-pub use key_source::{COOL_DOWN, Gone, KeySource, Origin, Refreshed, Round, Tending};
+pub use key_source::{Gone, KeySource, Origin, Refreshed, Round, Tending};
 pub use signer::Signer;
 
 /// A compiled method: one issuer, the keys it signs with, and what its tokens must say.

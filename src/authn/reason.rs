@@ -16,6 +16,9 @@ pub enum Reason {
     Expired,
     /// The token was issued in the future.
     IssuedInFuture,
+    /// The token names a key that is not known yet, and the fetch that would show whether the issuer has it is due or has
+    /// failed.
+    KeyFetchPending,
     /// The issuer's keys have never been read, so nothing can be verified.
     KeysUnavailable,
     /// The token lives longer than the policy accepts.
@@ -60,13 +63,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadSignature,
         Self::BadPassword,
         Self::CredentialInQuery,
         Self::CredentialOnPlaintext,
         Self::Expired,
         Self::IssuedInFuture,
+        Self::KeyFetchPending,
         Self::KeysUnavailable,
         Self::LifetimeTooLong,
         Self::Malformed,
@@ -103,6 +107,7 @@ impl Reason {
             Self::CredentialOnPlaintext => "credential_on_plaintext",
             Self::Expired => "expired",
             Self::IssuedInFuture => "issued_in_future",
+            Self::KeyFetchPending => "key_fetch_pending",
             Self::KeysUnavailable => "keys_unavailable",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::Malformed => "malformed",

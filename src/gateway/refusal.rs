@@ -79,6 +79,8 @@ pub enum Code {
 /// What is missing for a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
+    /// The keys of the issuer are about to be read again, because the token names a key that is not known yet.
+    KeyFetch,
     /// The keys of the issuer have never been read.
     Keys,
     /// Too much password hashing, or too many connections.
@@ -164,7 +166,7 @@ impl Refusal {
                 Code::Revoked => "credential_revoked",
             },
             Self::Unavailable(unavailable) => match unavailable {
-                Unavailable::Keys => "keys_unavailable",
+                Unavailable::KeyFetch | Unavailable::Keys => "keys_unavailable",
                 Unavailable::Overloaded => "overloaded",
                 Unavailable::Revocation => "revocation_unavailable",
             },
@@ -219,6 +221,8 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Unavailable(Unavailable::Overloaded | Unavailable::Revocation) => Some(1),
+            // By then, a fetch that is due has begun.
+            Self::Unavailable(Unavailable::KeyFetch) => Some(10),
             Self::Unavailable(Unavailable::Keys) => Some(5),
             Self::TooManyAttempts(seconds) => Some(*seconds),
             Self::BodyTooLarge
@@ -271,6 +275,7 @@ pub(super) fn told(reason: Reason) -> Told {
         | Reason::WrongType => Told::Challenge(Code::Invalid),
         Reason::CredentialOnPlaintext => Told::Plainly(Refusal::TlsRequired),
         Reason::MultipleCredentials => Told::Plainly(Refusal::MultipleCredentials),
+        Reason::KeyFetchPending => Told::Plainly(Refusal::Unavailable(Unavailable::KeyFetch)),
         Reason::KeysUnavailable => Told::Plainly(Refusal::Unavailable(Unavailable::Keys)),
         Reason::Overloaded => Told::Plainly(Refusal::Unavailable(Unavailable::Overloaded)),
         Reason::RevocationUnavailable => Told::Plainly(Refusal::Unavailable(Unavailable::Revocation)),

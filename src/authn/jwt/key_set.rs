@@ -100,9 +100,14 @@ impl KeySet {
 
     /// Retires the keys that `successor` does not have.
     pub(super) fn retire_for(&self, successor: &Self) {
-        for key in self.0.iter().filter(|key| successor.find(key.fingerprint).is_none()) {
+        for key in self.removed_in(successor) {
             key.retired.store(true, Ordering::Release);
         }
+    }
+
+    /// The keys that `successor` does not have.
+    pub(super) fn removed_in(&self, successor: &Self) -> impl Iterator<Item = &Arc<Key>> {
+        self.0.iter().filter(|key| successor.find(key.fingerprint).is_none())
     }
 
     /// The key that signed `token`.

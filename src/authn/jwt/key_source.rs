@@ -11,19 +11,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::compact::Signed;
 use super::endpoint::{Discovery, Endpoint};
+use super::key_demand::{Asked, Demand, Verdict};
 use super::key_document::{LeftOut, NoKeys, Reading, read_jwks};
 use super::key_set::{Key, KeySet, Unverified};
 use crate::authn::Reason;
+use crate::fingerprint::Fingerprint;
 use crate::telemetry::metrics::JwksSeries;
 
-/// However many tokens name unknown keys, they cause one fetch in this time.
-pub const COOL_DOWN: Duration = Duration::from_secs(10);
-
-/// A token whose key is unknown waits no longer than this for the fetch that it asked for.
+/// A request whose token names an unknown key waits no longer than this for the fetch that may bring the key.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Where keys are fetched from.
@@ -53,36 +52,25 @@ pub struct KeySource {
     /// Why the last attempt to read them failed, if it did.
     failure: ArcSwapOption<String>,
     demand: Mutex<Demand>,
-    /// The round that someone asked for; its end tells the task that the source is no longer used.
-    asked: watch::Sender<u64>,
+    /// The round that tokens asked for; its end tells the task that the source is no longer used.
+    asked: watch::Sender<Asked>,
     /// The last round that ended.
     ended: watch::Sender<u64>,
     tended: AtomicBool,
 }
 
-/// Rounds are counted from 1.
-#[derive(Default)]
-struct Demand {
-    begun: u64,
-    last: Option<Request>,
-}
-
-struct Request {
-    at: Instant,
-    round: u64,
-}
-
 impl KeySource {
     /// A source of the method `auth` from which nothing was read yet.
     pub(super) fn new(auth: Arc<str>, origin: Origin, series: JwksSeries) -> Arc<Self> {
+        let demand = Demand::new();
         Arc::new(Self {
             auth,
             origin,
             series,
             keys: ArcSwapOption::empty(),
             failure: ArcSwapOption::empty(),
-            demand: Mutex::default(),
-            asked: watch::Sender::new(0),
+            asked: watch::Sender::new(demand.asked()),
+            demand: Mutex::new(demand),
             ended: watch::Sender::new(0),
             tended: AtomicBool::new(false),
         })
@@ -126,17 +114,19 @@ impl KeySource {
         (!tended).then(|| Tending {
             source: Arc::downgrade(self),
             asked: self.asked.subscribe(),
-            begun: self.demand().begun,
+            begun: self.demand().begun(),
         })
     }
 
-    /// The key that signed `token`. When it may be one that the issuer has added since, the keys are read again first.
+    /// The key that signed `token`. When it may be one that the issuer has added since, the keys are read again first, as
+    /// often as [`Demand`] allows.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is none. [`Reason::KeyFetchPending`] when the issuer may have the key, and a fetch that shows it is due,
+    /// takes too long or has failed.
     pub(super) async fn verify(&self, token: &Signed<'_>) -> Result<Arc<Key>, Reason> {
         let Some(keys) = self.keys.load_full() else {
-            self.ask();
+            self.ask(Demand::ask);
             return Err(Reason::KeysUnavailable);
         };
         let Unverified { reason, may_be_newer } = match keys.verify(token) {
@@ -146,37 +136,51 @@ impl KeySource {
         if !may_be_newer {
             return Err(reason);
         }
-        let round = self.ask();
-        let mut ended = self.ended.subscribe();
-        // Whether the wait was long enough shows in whether there are other keys.
-        let _ = timeout(LONGEST_WAIT, ended.wait_for(|ended| *ended >= round)).await;
-        match self.keys.load_full() {
-            Some(newer) if !Arc::ptr_eq(&newer, &keys) => {
-                newer.verify(token).map_err(|unverified| unverified.reason)
+        let name = name_of(token.kid());
+        let is_absent = match self.ask(|demand, now| demand.judge(name, now)) {
+            Verdict::Absent => true,
+            Verdict::Later => false,
+            Verdict::Round { wait_for, decides } => {
+                let mut ended = self.ended.subscribe();
+                let is_known = || self.keys.load().as_ref().is_some_and(|keys| keys.verify(token).is_ok());
+                // Whether the wait was long enough shows in what the rounds have brought.
+                let _ = timeout(LONGEST_WAIT, ended.wait_for(|ended| *ended >= wait_for || is_known())).await;
+                self.demand().has_succeeded(decides)
             }
-            Some(_) | None => Err(reason),
+        };
+        let undecided = |reason| if is_absent { reason } else { Reason::KeyFetchPending };
+        match self.keys.load_full() {
+            Some(newer) if !Arc::ptr_eq(&newer, &keys) => newer.verify(token).map_err(|unverified| {
+                let Unverified { reason, may_be_newer } = unverified;
+                if may_be_newer { undecided(reason) } else { reason }
+            }),
+            Some(_) | None => Err(undecided(reason)),
         }
     }
 
-    /// Asks for a round, or during the cool-down settles for the one that was asked for last. Returns its number.
-    fn ask(&self) -> u64 {
+    /// Lets `ask` ask for a round, and tells the task.
+    fn ask<T>(&self, ask: impl FnOnce(&mut Demand, Instant) -> T) -> T {
         let mut demand = self.demand();
-        let now = Instant::now();
-        match &demand.last {
-            Some(Request { at, round }) if now.duration_since(*at) < COOL_DOWN => *round,
-            Some(_) | None => {
-                // A round that is under way may have been answered before the issuer had the new key.
-                let round = demand.begun + 1;
-                demand.last = Some(Request { at: now, round });
-                self.asked.send_replace(round);
-                round
-            }
+        let before = demand.asked().round;
+        let result = ask(&mut demand, Instant::now());
+        let asked = demand.asked();
+        if asked.round != before {
+            self.asked.send_replace(asked);
         }
+        result
     }
 
     fn demand(&self) -> MutexGuard<'_, Demand> {
         // Nothing that holds the lock can panic half-way through a change.
         self.demand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands for a `kid`, or for naming none, among the unknown keys.
+fn name_of(kid: Option<&str>) -> Fingerprint {
+    match kid {
+        Some(kid) => Fingerprint::of(&[b"kid", kid.as_bytes()]),
+        None => Fingerprint::of(&[]),
     }
 }
 
@@ -193,7 +197,7 @@ impl fmt::Debug for KeySource {
 /// The right, and the duty, to fetch the keys of a source. It does not keep the source alive.
 pub struct Tending {
     source: Weak<KeySource>,
-    asked: watch::Receiver<u64>,
+    asked: watch::Receiver<Asked>,
     begun: u64,
 }
 
@@ -202,13 +206,18 @@ pub struct Tending {
 pub struct Gone;
 
 impl Tending {
-    /// Waits until a token asks for newer keys than the last round can have brought.
+    /// Waits until a token asks for newer keys than the last round can have brought, and until a fetch is available.
     ///
     /// # Errors
     /// [`Gone`], at once, when the source is no longer used.
     pub async fn asked(&mut self) -> Result<(), Gone> {
         let begun = self.begun;
-        self.asked.wait_for(|asked| *asked > begun).await.map(drop).map_err(|_closed| Gone)
+        let asked = self.asked.wait_for(|asked| asked.round > begun).await.map(|asked| *asked);
+        let Asked { not_before, .. } = asked.map_err(|_closed| Gone)?;
+        tokio::select! {
+            () = sleep_until(not_before) => Ok(()),
+            _closed = self.asked.wait_for(|_| false) => Err(Gone),
+        }
     }
 
     /// Begins an attempt to read the keys.
@@ -217,11 +226,7 @@ impl Tending {
     /// [`Gone`] when the source is no longer used.
     pub fn begin(&mut self) -> Result<Round, Gone> {
         let source = self.source.upgrade().ok_or(Gone)?;
-        self.begun = {
-            let mut demand = source.demand();
-            demand.begun += 1;
-            demand.begun
-        };
+        self.begun = source.demand().begin();
         Ok(Round { source, number: self.begun })
     }
 }
@@ -270,7 +275,9 @@ impl Round {
         let changed = before.as_ref().is_none_or(|before| !before.has_same_keys(&read));
         let read = Arc::new(read);
         keys.store(Some(read.clone()));
-        if let Some(before) = before {
+        let removed = before.iter().flat_map(|before| before.removed_in(&read)).map(|key| name_of(key.id()));
+        self.source.demand().succeed(self.number, removed, Instant::now());
+        if let Some(before) = &before {
             before.retire_for(&read);
         }
         series.succeed(count, now);
@@ -286,6 +293,7 @@ impl Round {
 
 impl Drop for Round {
     fn drop(&mut self) {
+        self.source.demand().end(self.number);
         self.source.ended.send_replace(self.number);
     }
 }

@@ -156,7 +156,7 @@ async fn the_standards_decide_about_every_token() {
             // A list of credentials, for all that a server can tell (RFC 9110 section 11.6.2).
             assert_problem(&answer, 400, "multiple_credentials");
         } else if rule != Rule::Kept && answer.status != 200 {
-            assert_refusal(name, &answer);
+            assert_refusal(name, rule, &answer);
             let before = ids.insert(answer.header("X-Request-Id").unwrap().to_owned(), rule);
             assert_eq!(before, None, "{name}: one answer each");
         }
@@ -166,11 +166,15 @@ async fn the_standards_decide_about_every_token() {
     let distinct: HashSet<&str> = vectors.iter().map(|vector| &*vector.token).collect();
     eprintln!("{} vectors, {} different: {rules:?}", vectors.len(), distinct.len());
     assert!(distinct.len() >= 300, "{}", distinct.len());
-    assert!(issuer.traffic().0 <= fetched + 1, "nothing is fetched because a token says so");
+    assert!(issuer.traffic().0 <= fetched + 4, "no more than the bucket has, and one that comes with time");
     assert_logged(&gateway, ids).await;
 }
 
-fn assert_refusal(name: &str, answer: &Response) {
+fn assert_refusal(name: &str, rule: Rule, answer: &Response) {
+    if rule == Rule::Key && answer.status == 503 {
+        // The fetch that would show whether the issuer has this key is due.
+        return assert_problem(answer, 503, "keys_unavailable");
+    }
     assert_eq!(answer.status, 401, "{name}: {answer:?}");
     let problem: Value = answer.json();
     let code = problem["code"].as_str().unwrap().to_owned();
@@ -214,7 +218,7 @@ fn reasons(rule: Rule) -> &'static [&'static str] {
         | Rule::Parts
         | Rule::Spelling => &["malformed"],
         Rule::Issuer => &["missing_claim", "wrong_issuer"],
-        Rule::Key => &["unknown_key"],
+        Rule::Key => &["key_fetch_pending", "unknown_key"],
         Rule::Kind => &["malformed", "wrong_type"],
         Rule::Signature => &["bad_signature"],
         Rule::Time => &["expired", "issued_in_future", "lifetime_too_long", "missing_claim", "not_yet_valid"],

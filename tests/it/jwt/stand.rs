@@ -66,9 +66,18 @@ impl Stand {
     }
 
     /// Fails the test unless the token is answered 401 as an invalid one, with the same words whatever was wrong with it,
-    /// the upstream hears nothing, and the log has this reason.
+    /// the upstream hears nothing, and the log has this reason. An unknown key gets 503 instead while the fetch that would
+    /// show whether the issuer has it is due.
     pub(super) async fn refuses(&self, what: &str, token: &str, reason: &str) {
         let answer = self.ask(token).await;
+        if reason == "unknown_key" && answer.status == 503 {
+            assert_problem(&answer, 503, "keys_unavailable");
+            self.upstream.assert_nothing();
+            let line = self.line(&answer).await;
+            assert_eq!(line["reason"], "key_fetch_pending", "{what}: {line}");
+            assert!(line["subject"].is_null() && line["key_id"].is_null(), "{what}: {line}");
+            return;
+        }
         let code = match reason {
             "expired" => "credential_expired",
             "malformed" => "malformed_credential",
