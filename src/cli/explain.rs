@@ -12,7 +12,7 @@ use super::check::report as report_problems;
 use super::sketch::{Drawn, Sketch};
 use super::{ConfigurationFile, Output};
 use crate::proxy::rehearsal::{Rehearsal, RehearsalError, Trial};
-pub(super) use report::{Field, Report, may_be_secret};
+pub(super) use report::{Field, Report, may_be_secret, shown};
 use secrets::Secrets;
 
 /// Say what would become of a request, and why.

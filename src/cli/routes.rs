@@ -110,6 +110,9 @@ fn upstream(route: &Route) -> String {
         }
         Destination::Targets(_) => {}
     }
+    if !upstream.base_path.is_empty() {
+        notes.push(format!("under {}", upstream.base_path));
+    }
     match &upstream.host {
         HostPolicy::Preserve => {}
         HostPolicy::Target => notes.push("host of the target".to_owned()),

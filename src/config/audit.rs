@@ -6,6 +6,7 @@
 mod addresses;
 mod credentials;
 mod files;
+mod paths;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ pub fn advise(path: &Path, backing: &Backing, services: &Services<'_>) -> Proble
     let Some(document) = loading.root_document::<Document>(path) else { return advice };
     addresses::advise(&document, &mut advice);
     files::advise(&document, &mut advice);
+    paths::advise(&document, &mut advice);
     for (_, entry) in document.auth.iter() {
         match entry {
             AuthEntry::ApiKey(config) => credentials::api_keys(config, &mut loading, &mut advice),

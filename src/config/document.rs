@@ -273,7 +273,8 @@ impl Default for FailedAttemptsEntry {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
-    /// Servers, used in turn: `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear.
+    /// Servers, used in turn: `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear. A path
+    /// (`http://host:port/api`) stands in front of the path of each request; all targets have the same one.
     pub targets: Located<Vec<Located<String>>>,
     /// How long to wait.
     #[serde(default)]

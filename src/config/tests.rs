@@ -1,6 +1,7 @@
 //! Files as rows, and what is said about them. The texts are part of the contract with users, so they are compared whole.
 
 mod problems;
+mod routing;
 
 use std::path::PathBuf;
 

@@ -53,17 +53,21 @@ pub(super) fn check(tests: &[Located<TestEntry>], loading: &mut Loading<'_>) {
 }
 
 fn check_expectation(expect: &Located<Expectation>, loading: &mut Loading<'_>) {
-    let Expectation { status, route, subject, reason, upstream, absent } = &**expect;
+    let Expectation { status, route, subject, reason, upstream_path, upstream, absent } = &**expect;
     let nothing = status.is_none()
         && route.is_none()
         && subject.is_none()
         && reason.is_none()
+        && upstream_path.is_none()
         && upstream.is_empty()
         && absent.is_empty();
     if nothing {
         loading
             .error(expect.place(), "nothing is expected here, so this test shows nothing")
             .hint("such as `expect: { status: 401, reason: no_credential }`");
+    }
+    if let Some(path) = upstream_path.as_ref().filter(|path| !path.starts_with('/')) {
+        loading.error(path.place(), "a path begins with `/`").hint("such as `/orders/1?page=2`");
     }
     if let Some(status) = status.as_ref().filter(|status| !STATUSES.contains(status)) {
         let known: Vec<String> = STATUSES.iter().map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! A route: what is matched, who may, and where it goes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::guard::Guard;
@@ -71,13 +72,19 @@ impl Route {
         Timeouts { request, ..timeouts }
     }
 
-    /// The path that goes upstream for the path `path` that was asked for. Whole segments are taken off, however they
-    /// are spelled: the pattern has already matched them.
-    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
-        if self.strip_segments == 0 {
-            return path;
-        }
-        path.match_indices('/').nth(self.strip_segments).map_or("/", |(at, _)| &path[at..])
+    /// Whether a request has another path upstream than the client sent.
+    pub fn rewrites_path(&self) -> bool {
+        self.strip_segments > 0 || !self.upstream.base_path.is_empty()
+    }
+
+    /// The path that goes upstream for the path `path` of a request. Whole segments are removed, in whatever spelling: the
+    /// pattern has already matched them. The base path of the upstream is put in front of the rest.
+    pub fn upstream_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let rest = match self.strip_segments {
+            0 => path,
+            segments => path.match_indices('/').nth(segments).map_or("", |(at, _)| &path[at..]),
+        };
+        self.upstream.base_path.join(rest)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where requests go: the targets of an upstream and how they are talked to. The connections are the proxy's business.
 
+mod base_path;
 mod host;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::telemetry::metrics::UpstreamSeries;
+pub use base_path::{BasePath, BasePathError};
 pub use host::HostPolicy;
 
 /// One compiled upstream.
@@ -20,6 +22,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Where requests go.
     pub destination: Destination,
+    /// What stands in front of the path of each request.
+    pub base_path: BasePath,
     /// Which host its requests name.
     pub host: HostPolicy,
     /// How long to wait for it.

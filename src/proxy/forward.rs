@@ -20,6 +20,7 @@ use crate::address;
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
 use crate::request::authority::Authority;
+use crate::request::target::Target;
 use crate::request::{Connection, Transport, normal_header_name};
 use crate::telemetry::trace::{Context, TRACEPARENT, TRACESTATE};
 pub(super) use hop::{accept, begin_next, frame};
@@ -132,10 +133,10 @@ impl Preparation<'_> {
             || self.identity_headers.is_named(normal)
     }
 
-    /// Takes the route's prefix off. The query stays.
+    /// Removes the route's prefix and adds the base path of the upstream. The query stays.
     fn rewrite_path(&self, parts: &mut Parts) -> Result<()> {
         let route = self.admission.route();
-        if route.strip_segments == 0 {
+        if !route.rewrites_path() {
             return Ok(());
         }
         let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -144,6 +145,10 @@ impl Preparation<'_> {
             None => (target, ""),
         };
         let rewritten = format!("{}{query}", route.upstream_path(path));
+        // What goes upstream is held to the rules that the client's path was held to.
+        if Target::parse(rewritten.as_bytes()).is_err() {
+            return Err(internal("the rewritten path is not canonical"));
+        }
         let mut uri = parts.uri.clone().into_parts();
         uri.path_and_query =
             Some(rewritten.parse().map_err(|_| internal("the rewritten path is not usable"))?);

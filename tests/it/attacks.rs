@@ -44,7 +44,7 @@ struct Stand {
 const ROUTES: &str = r#"
     auth: { partners: { api_key: { keys: keys.yaml } } }
     limits: { header_timeout: 2s, request_body_bytes: 1MiB }
-    upstreams: { app: "{upstream}" }
+    upstreams: { app: "{upstream}", below: "{upstream}/inner/app/" }
     routes:
       - { name: open, match: { path: /public/** }, auth: public, upstream: app }
       - name: admin
@@ -58,6 +58,11 @@ const ROUTES: &str = r#"
         auth: partners
         upstream: app
         rewrite: { strip_prefix: /api }
+      - name: below
+        match: { path: /below/** }
+        auth: partners
+        upstream: below
+        rewrite: { strip_prefix: /below }
       - { name: slashes, match: { path: /slashes/** }, auth: public, upstream: app, encoded_slashes: allow }
       - { name: named, match: { host: api.example.com, path: /named/** }, auth: public, upstream: app }
 "#;

@@ -250,7 +250,7 @@ fn targets(upstream: &Upstream) -> Vec<String> {
 }
 
 /// A target without what may be a credential.
-fn shown(target: &str) -> String {
+pub(in crate::cli) fn shown(target: &str) -> String {
     match target.split_once('?') {
         Some((path, query)) if has_credential(query) || looks_like_a_credential(query) => {
             format!("{}?[redacted]", crate::proxy::loggable_path(path))

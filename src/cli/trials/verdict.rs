@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderName;
 
-use crate::cli::explain::{Field, Report, may_be_secret};
+use crate::cli::explain::{Field, Report, may_be_secret, shown};
 use crate::config::document::{Expectation, TestEntry};
 use crate::yaml::Located;
 
@@ -24,7 +24,7 @@ struct Difference {
 
 impl<'t> Verdict<'t> {
     pub(super) fn of(test: &'t Located<TestEntry>, report: &Report) -> Self {
-        let Expectation { status, route, subject, reason, upstream, absent } = &*test.expect;
+        let Expectation { status, route, subject, reason, upstream_path, upstream, absent } = &*test.expect;
         let mut differences = Vec::new();
         let mut compare = |what: &str, expected: String, got: String| {
             if expected != got {
@@ -44,6 +44,11 @@ impl<'t> Verdict<'t> {
         }
         if let Some(reason) = reason {
             compare("reason", reason.to_string(), report.reason.to_owned());
+        }
+        if let Some(path) = upstream_path {
+            let got = report.upstream.as_ref().map(|upstream| upstream.target.clone());
+            // Both without what may be a credential.
+            compare("upstream_path", shown(path), or_none(&got));
         }
         for (name, value) in upstream.iter() {
             let received = Received::of(report, name);

@@ -1,8 +1,8 @@
 //! Compiles `upstreams`: where requests go and how they are talked to.
 
 mod host;
+mod target;
 
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -14,18 +14,16 @@ use super::{Named, names};
 use crate::config::document::{TimeoutsEntry, UpstreamEntry, UpstreamSettings, UpstreamTlsEntry};
 use crate::gateway::Gateway;
 use crate::gateway::upstream::{
-    Destination, HostPolicy, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls,
+    BasePath, Destination, HostPolicy, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls,
 };
 use crate::loading::Loading;
 use crate::problem::Place;
 use crate::request::authority::Authority;
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::{Entries, Located};
+use target::{NO_TARGET, TargetUrl};
 
 const ECHO: &str = "builtin:echo";
-
-const NO_TARGET: &str =
-    "write `http://host:port`, `https://host:port`, or `h2c://host:port` for HTTP/2 in the clear";
 
 pub(super) fn compile(
     entries: &Entries<Located<UpstreamEntry>>,
@@ -38,18 +36,22 @@ pub(super) fn compile(
         names::check(name, loading);
         let parts = match &**entry {
             UpstreamEntry::Short(text) if text == ECHO => Some(Parts::with_defaults(Destination::Echo)),
-            UpstreamEntry::Short(text) => target(text, entry.place(), &Arc::default(), loading)
-                .map(|target| Parts::with_defaults(Destination::Targets(Targets::new(vec![target])))),
+            UpstreamEntry::Short(text) => {
+                target(text, entry.place(), &Arc::default(), loading).map(|(target, base_path)| Parts {
+                    base_path,
+                    ..Parts::with_defaults(targets(vec![target]))
+                })
+            }
             UpstreamEntry::Full(settings) => compile_full(settings, loading),
         };
-        let upstream = parts.map(|Parts { destination, host, timeouts }| {
+        let upstream = parts.map(|Parts { destination, base_path, host, timeouts }| {
             let before =
                 previous.and_then(|previous| previous.upstreams.iter().find(|other| *other.name == **name));
             if let Some(before) = before {
                 take_over_addresses(&before.destination, &destination);
             }
             let series = metrics.upstream(name);
-            Arc::new(Upstream { name: name.as_str().into(), destination, host, timeouts, series })
+            Arc::new(Upstream { name: name.as_str().into(), destination, base_path, host, timeouts, series })
         });
         compiled.push((name.clone(), upstream));
     }
@@ -71,6 +73,7 @@ fn take_over_addresses(before: &Destination, now: &Destination) {
 /// What the settings of an upstream compile into.
 struct Parts {
     destination: Destination,
+    base_path: BasePath,
     host: HostPolicy,
     timeouts: Timeouts,
 }
@@ -78,19 +81,35 @@ struct Parts {
 impl Parts {
     fn with_defaults(destination: Destination) -> Self {
         let timeouts = timeouts(&TimeoutsEntry::default());
-        Self { destination, host: HostPolicy::default(), timeouts }
+        Self { destination, base_path: BasePath::default(), host: HostPolicy::default(), timeouts }
     }
 }
 
 fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Option<Parts> {
-    let UpstreamSettings { targets, timeouts: timeouts_entry, tls, host } = settings;
+    let UpstreamSettings { targets: urls, timeouts: timeouts_entry, tls, host } = settings;
     let host = host.as_ref().map(|host| host::compile(host, loading)).unwrap_or_default();
     let upstream_tls = tls.as_ref().map(|tls| compile_tls(tls, loading)).unwrap_or_default();
-    if targets.is_empty() && !loading.problems.has_errors() {
-        loading.error(targets.place(), "at least one target must stand here").hint(NO_TARGET);
+    if urls.is_empty() && !loading.problems.has_errors() {
+        loading.error(urls.place(), "at least one target must stand here").hint(NO_TARGET);
     }
-    let compiled: Vec<Target> =
-        targets.iter().filter_map(|text| target(text, text.place(), &upstream_tls, loading)).collect();
+    let mut compiled = Vec::with_capacity(urls.len());
+    let mut first: Option<BasePath> = None;
+    for url in urls.iter() {
+        let Some((target, base_path)) = target(url, url.place(), &upstream_tls, loading) else { continue };
+        compiled.push(target);
+        let first = first.get_or_insert_with(|| base_path.clone());
+        if *first != base_path {
+            let shown = |path: &BasePath| if path.is_empty() { "/".to_owned() } else { path.to_string() };
+            let what = format!(
+                "this target has the path `{}`, and the first one `{}`",
+                shown(&base_path),
+                shown(first)
+            );
+            loading.error(url.place(), what).hint(
+                "a request has one path, whichever target gets it: write the same path, or another upstream",
+            );
+        }
+    }
     if let Some(tls) = tls
         && !compiled.is_empty()
         && compiled.iter().all(|target| target.protocol != Protocol::Https)
@@ -100,9 +119,13 @@ fn compile_full(settings: &UpstreamSettings, loading: &mut Loading<'_>) -> Optio
             .hint("remove it or change a target");
     }
     (!compiled.is_empty()).then(|| {
-        let destination = Destination::Targets(Targets::new(compiled));
-        Parts { destination, host, timeouts: timeouts(timeouts_entry) }
+        let base_path = first.unwrap_or_default();
+        Parts { destination: targets(compiled), base_path, host, timeouts: timeouts(timeouts_entry) }
     })
+}
+
+fn targets(targets: Vec<Target>) -> Destination {
+    Destination::Targets(Targets::new(targets))
 }
 
 fn timeouts(entry: &TimeoutsEntry) -> Timeouts {
@@ -144,21 +167,22 @@ fn is_server_name(name: &str) -> bool {
     Authority::parse(name.as_bytes()).is_ok_and(|authority| authority.port().is_none())
 }
 
-fn target(text: &str, place: &Place, tls: &Arc<UpstreamTls>, loading: &mut Loading<'_>) -> Option<Target> {
-    let parsed = parse_target(text);
-    let Some((protocol, host, port)) = parsed else {
-        loading.error(place, "this is not the URL of a server").hint(NO_TARGET);
-        return None;
+fn target(
+    text: &str,
+    place: &Place,
+    tls: &Arc<UpstreamTls>,
+    loading: &mut Loading<'_>,
+) -> Option<(Target, BasePath)> {
+    let TargetUrl { protocol, host, port, base_path } = match TargetUrl::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            loading.error(place, error.what).hint(error.hint);
+            return None;
+        }
     };
     let authority = authority(protocol, &host, port)?;
-    Some(Target {
-        protocol,
-        host,
-        port,
-        authority,
-        tls: tls.clone(),
-        addresses: arc_swap::ArcSwap::default(),
-    })
+    let addresses = arc_swap::ArcSwap::default();
+    Some((Target { protocol, host, port, authority, tls: tls.clone(), addresses }, base_path))
 }
 
 /// Host and port as a URL has them.
@@ -167,47 +191,4 @@ fn authority(protocol: Protocol, host: &str, port: u16) -> Option<HeaderValue> {
     let text = if port == protocol.default_port() { host } else { format!("{host}:{port}") };
     // The host was parsed, so it contains nothing that a header cannot hold.
     HeaderValue::try_from(text).ok()
-}
-
-fn parse_target(text: &str) -> Option<(Protocol, String, u16)> {
-    let (scheme, rest) = text.split_once("://")?;
-    let protocol = match scheme {
-        "http" => Protocol::Http,
-        "h2c" => Protocol::HttpTwo,
-        "https" => Protocol::Https,
-        _ => return None,
-    };
-    let authority = Authority::parse(rest.strip_suffix('/').unwrap_or(rest).as_bytes()).ok()?;
-    let host = authority.host();
-    // An address is resolved without its brackets.
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
-        None => host.to_owned(),
-    };
-    Some((protocol, host, authority.port().unwrap_or(protocol.default_port())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets() {
-        for (text, expect) in [
-            ("http://orders:8080", Some((Protocol::Http, "orders", 8080))),
-            ("https://Orders.internal/", Some((Protocol::Https, "orders.internal", 443))),
-            ("h2c://10.0.0.1:50051", Some((Protocol::HttpTwo, "10.0.0.1", 50051))),
-            ("http://[::1]:80", Some((Protocol::Http, "::1", 80))),
-            ("orders:8080", None),
-            ("ftp://orders", None),
-            ("http://", None),
-            ("http://user:pw@orders", None),
-            ("http://orders/path", None),
-            ("http://orders?x", None),
-            ("HTTP://orders", None),
-        ] {
-            let expect = expect.map(|(protocol, host, port)| (protocol, host.to_owned(), port));
-            assert_eq!(parse_target(text), expect, "{text}");
-        }
-    }
 }

@@ -93,6 +93,9 @@ pub struct Expectation {
     /// The reason in the access log, such as `ok` or `missing_scope`.
     #[schemars(with = "Option<String>")]
     pub reason: Option<Located<String>>,
+    /// The path that the upstream gets, with the query if there is one, such as `/orders/1?page=2`.
+    #[schemars(with = "Option<String>")]
+    pub upstream_path: Option<Located<String>>,
     /// Header fields that the upstream gets.
     #[schemars(with = "BTreeMap<String, String>")]
     pub upstream: Entries<Located<String>>,

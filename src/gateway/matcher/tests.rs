@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::*;
 use crate::gateway::guard::Guard;
 use crate::gateway::route::{Access, Mode, RouteLimits};
-use crate::gateway::upstream::{Destination, HostPolicy, Timeouts, Upstream};
+use crate::gateway::upstream::{BasePath, Destination, HostPolicy, Timeouts, Upstream};
 use crate::request::{Connection, Parts, Transport};
 use crate::telemetry::metrics::Metrics;
 
@@ -19,6 +19,7 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
     let upstream = Arc::new(Upstream {
         name: "u".into(),
         destination: Destination::Echo,
+        base_path: BasePath::default(),
         host: HostPolicy::Preserve,
         timeouts: Timeouts { connect: second, request: second, idle: second },
         series: metrics.upstream("u"),

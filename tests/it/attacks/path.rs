@@ -238,6 +238,40 @@ async fn a_stripped_prefix_never_makes_another_path() {
     }
 }
 
+/// The base path of an upstream is put in front of canonical paths only, so no request leaves it.
+/// Rows P13 and P16.
+#[tokio::test]
+async fn keeps_requests_below_the_base_path() {
+    let stand = Stand::start().await;
+    let key = [&*format!("X-API-Key: {}", stand.user.key)];
+    for (target, status, code) in [
+        ("/below../admin", 404, "no_route"),
+        ("/below%2e%2e/admin", 404, "no_route"),
+        ("/belowx/admin", 404, "no_route"),
+        ("/below/../admin", 400, "malformed_dot_segment"),
+        ("/below/..", 400, "malformed_dot_segment"),
+        ("/below/%2e%2e/%2e%2e/admin", 400, "malformed_dot_segment"),
+        ("/below/..;x/admin", 400, "malformed_dot_segment"),
+        ("/below//admin", 400, "malformed_empty_segment"),
+        ("/below/x%2f..%2fadmin", 400, "malformed_dot_segment"),
+        ("/below/..%5cadmin", 400, "malformed_backslash"),
+    ] {
+        stand.refuses(get(target, &key), status, code).await;
+        stand.refuses_http2(&get_fields(target), status, code).await;
+    }
+    for (target, expect) in [
+        ("/below", "/inner/app"),
+        ("/below/", "/inner/app/"),
+        ("/below?x=/../", "/inner/app?x=/../"),
+        ("/%62elow/x%20y/", "/inner/app/x%20y/"),
+        ("/below/inner/app", "/inner/app/inner/app"),
+        ("/below/below/%252e%252e/", "/inner/app/below/%252e%252e/"),
+    ] {
+        stand.only_answer(get(target, &key)).await.assert_status(200);
+        assert_eq!(stand.upstream.take_one().target, expect, "{target}");
+    }
+}
+
 /// A raw fragment, before which one server stops and another does not (oauth2-proxy GHSA-pxq7-h93f-9jrg).
 /// Row P14.
 #[tokio::test]

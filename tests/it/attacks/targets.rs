@@ -15,7 +15,8 @@ const PIECES: [&str; 64] = [
 
 /// Some of the pieces behind each other.
 fn target(random: &mut Random) -> String {
-    let start = random.pick(&["/public/", "/public/", "/slashes/", "/api/", "/api", "/", ""]);
+    let start =
+        random.pick(&["/public/", "/public/", "/slashes/", "/api/", "/api", "/below/", "/below", "/", ""]);
     let count = 1 + random.below(7);
     (0..count).fold(start.to_owned(), |target, _| target + random.pick(&PIECES))
 }
@@ -23,6 +24,9 @@ fn target(random: &mut Random) -> String {
 /// What the upstream of [`ROUTES`] is asked for when `target` passes.
 fn expected(target: &str) -> String {
     // The only escapes with which the prefix itself could be spelled are not among the pieces.
+    if let Some(rest) = target.strip_prefix("/below") {
+        return format!("/inner/app{rest}");
+    }
     match target.strip_prefix("/api") {
         Some(rest) if rest.starts_with('/') => rest.to_owned(),
         Some(rest) => format!("/{rest}"),

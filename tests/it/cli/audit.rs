@@ -150,6 +150,19 @@ fn advice_can_stop_a_pipeline_and_errors_are_still_errors() {
         done.stdout
     );
     assert!(done.stdout.contains("write `host: upstream` to send its own name"), "{}", done.stdout);
+    let pointless =
+        GOOD.replace("targets: [https://api.example.com]", "targets: [\"https://api.example.com/all/\"]");
+    let pointless = pointless.replace(
+        "upstream: api }\n  - { name: all, match: { path: /all/** }",
+        "upstream: api }\n  - { name: all, rewrite: { strip_prefix: /all }, match: { path: /all/** }",
+    );
+    let done = check(&pointless, false, &["--audit"]);
+    assert!(
+        done.success().contains("note: the base path of `api` puts back what this takes off"),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stdout.ends_with("\n1 piece of advice\n"), "{}", done.stdout);
     let done = check(&GOOD.replace("auth: public", "auth: publik"), false, &["--audit"]);
     assert!(done.failure().contains("there is no `publik` in `auth`"), "{}", done.stderr);
 }
