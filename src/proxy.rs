@@ -41,6 +41,7 @@ mod streams;
 mod succession;
 mod supervisor;
 mod tls;
+mod trailers;
 mod upgrade;
 mod workers;
 

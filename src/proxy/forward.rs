@@ -84,6 +84,16 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Whether only the gateway may set the field `name`, in any spelling.
+pub(super) fn is_set_by_gateway_only(name: &HeaderName, identity_headers: &IdentityHeaders) -> bool {
+    let normal: Cow<'_, str> = normal_header_name(name.as_str());
+    let normal = &*normal;
+    OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
+        || OURS.contains(&normal)
+        || (normal != name.as_str() && ONE_SPELLING.contains(&normal))
+        || identity_headers.is_named(normal)
+}
+
 impl Preparation<'_> {
     /// Turns a copy of the client's request into the one that goes upstream.
     pub(super) fn apply(&self, request: &mut RequestHeader) -> Result<()> {
@@ -118,19 +128,11 @@ impl Preparation<'_> {
     }
 
     fn remove_ours(&self, headers: &mut HeaderMap) {
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| self.is_ours(name)).cloned().collect();
+        let is_ours = |name: &&HeaderName| is_set_by_gateway_only(name, self.identity_headers);
+        let ours: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
         for name in ours {
             headers.remove(&name);
         }
-    }
-
-    fn is_ours(&self, name: &HeaderName) -> bool {
-        let normal: Cow<'_, str> = normal_header_name(name.as_str());
-        let normal = &*normal;
-        OURS_BY_PREFIX.iter().any(|prefix| normal.starts_with(prefix))
-            || OURS.contains(&normal)
-            || (normal != name.as_str() && ONE_SPELLING.contains(&normal))
-            || self.identity_headers.is_named(normal)
     }
 
     /// Removes the route's prefix and adds the base path of the upstream. The query stays.

@@ -7,7 +7,7 @@ use crate::harness::client::Request;
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::Gateway;
 use crate::harness::tls::{Authority, server_config};
-use crate::harness::upstream::GrpcUpstream;
+use crate::harness::upstream::{GrpcUpstream, MISPLACED};
 
 async fn gateway_to(upstream: &str) -> Gateway {
     Gateway::builder(
@@ -91,6 +91,30 @@ async fn a_stream_goes_both_ways_at_once() {
         stream.finish().unwrap();
         while stream.data().await.unwrap().is_some() {}
         assert_eq!(stream.trailers().await.unwrap().get("grpc-status"), Some("0"));
+    }
+}
+
+/// Trailers end a response. What they say of its framing, its content, a credential or an identity never reaches the client.
+/// Row F11.
+#[tokio::test]
+async fn drops_response_trailers_that_name_framing_credentials_or_identity() {
+    for (_upstream, gateway) in both().await {
+        let http2 = gateway.https().http2().await;
+        let mut stream = http2.open_stream(&call("/shop.Orders/Trailers")).await.unwrap();
+        stream.send(b"message").await.unwrap();
+        stream.finish().unwrap();
+        let head = stream.response().await.unwrap();
+        head.assert_status(200);
+        while stream.data().await.unwrap().is_some() {}
+        let trailers = stream.trailers().await.unwrap();
+        assert_eq!(
+            (trailers.get("grpc-status"), trailers.get("grpc-message")),
+            (Some("0"), Some("well done"))
+        );
+        for (name, value) in MISPLACED {
+            assert!(!trailers.contains(name), "{name}: {trailers:?}");
+            assert_ne!(head.header(name), Some(value), "{name}: {head:?}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -12,7 +13,7 @@ use pingora::{Error, Result};
 
 use super::{Edge, passage};
 use crate::proxy::exchange::Exchange;
-use crate::proxy::failure;
+use crate::proxy::{failure, trailers};
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -102,6 +103,16 @@ impl ProxyHttp for Edge {
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         self.check_again(exchange)?;
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        trailers::remove_forbidden(trailers, &exchange.configuration.gateway.identity_headers);
         Ok(None)
     }
 

@@ -10,7 +10,7 @@ mod respond;
 
 pub use answer::Answer;
 pub use events::Events;
-pub use grpc::{GrpcUpstream, RecordedCall};
+pub use grpc::{GrpcUpstream, MISPLACED, RecordedCall};
 pub use record::Recorded;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! An HTTP/2 upstream that behaves like a gRPC server: in the clear by prior knowledge, or over TLS by ALPN.
 //!
 //! A path that ends with `/Unary` is answered when the whole request is there, with the same bytes; `/Bidi` sends each
-//! piece back as it comes; `/Fail` answers with trailers only; `/Hang` never responds; anything else is `UNIMPLEMENTED`.
+//! piece back as it comes; `/Trailers` does the same and has the trailer fields of [`MISPLACED`], too; `/Fail` answers with
+//! trailers only; `/Hang` never responds; anything else is `UNIMPLEMENTED`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use rustls::ServerConfig;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -136,7 +137,7 @@ async fn answer(
         std::future::pending::<()>().await;
     }
     let answer = Response::builder().header("content-type", "application/grpc");
-    if !["Unary", "Bidi"].contains(&name) {
+    if !["Unary", "Bidi", "Trailers"].contains(&name) {
         // Trailers only: the status stands in the one header block that there is.
         let status = if name == "Fail" { "7" } else { "12" };
         let answer = answer.header("grpc-status", status).header("grpc-message", "as asked");
@@ -152,8 +153,36 @@ async fn answer(
     }
     let mut send = respond.send_response(answer, false)?;
     read(&mut body, Some(&mut send), calls, number).await?;
-    send.send_trailers(done())
+    let mut trailers = done();
+    if name == "Trailers" {
+        trailers.extend(
+            MISPLACED.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+        );
+    }
+    send.send_trailers(trailers)
 }
+
+/// Fields that have no place in trailers (RFC 9110 section 6.5.1), or that only a gateway may set.
+pub const MISPLACED: [(&str, &str); 18] = [
+    ("authorization", "Bearer x"),
+    ("content-encoding", "gzip"),
+    ("content-length", "3"),
+    ("content-range", "bytes 0-1/2"),
+    ("content-type", "text/html"),
+    ("content_length", "3"),
+    ("cookie", "a=b"),
+    ("forwarded", "for=192.0.2.1"),
+    ("host", "evil.example"),
+    ("proxy-authenticate", "Basic"),
+    ("set-cookie", "session=evil"),
+    ("trailer", "x"),
+    ("www-authenticate", "Basic realm=x"),
+    ("x-api-key", "x"),
+    ("x-auth-subject", "root"),
+    ("x-forwarded-for", "192.0.2.1"),
+    ("x-request-id", "other"),
+    ("x_auth_subject", "root"),
+];
 
 /// Reads the whole request, and sends each piece back `to` the client if told to.
 async fn read(
