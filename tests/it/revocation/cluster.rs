@@ -99,13 +99,13 @@ async fn a_cluster_is_written_to_and_listed_as_a_whole() {
     }
 }
 
-/// TLS from node to node and to the gateway, and a user with exactly the rights that the README lists.
+/// TLS from node to node and to the gateway, and a user with exactly the rights that docs/revocation.md lists.
 #[tokio::test]
 async fn a_cluster_with_tls_and_a_user_with_few_rights() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/revocation.md")).unwrap();
     let rights = |opening: &str| {
-        let line = readme.lines().find_map(|line| line.trim().strip_prefix(opening));
-        line.expect("the README says which rights are needed").to_owned()
+        let line = page.lines().find_map(|line| line.trim().strip_prefix(opening));
+        line.expect("docs/revocation.md says which rights are needed").to_owned()
     };
     let alone = rights("ACL SETUSER portcullis on >PASSWORD ");
     let further = rights("ACL SETUSER portcullis +asking ");

@@ -164,14 +164,14 @@ async fn a_redis_that_wants_a_password() {
     gateway.wait_for_log(|line| line.message.contains("NOAUTH")).await;
 }
 
-/// A user with the rights that the README lists, and with one less.
+/// A user with the rights that docs/revocation.md lists, and with one less.
 #[tokio::test]
 async fn a_user_with_few_rights() {
     let cast = Cast::new();
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/revocation.md")).unwrap();
     let rights =
-        readme.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER portcullis on >PASSWORD "));
-    let rights = rights.expect("the README says which rights are needed");
+        page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER portcullis on >PASSWORD "));
+    let rights = rights.expect("docs/revocation.md says which rights are needed");
     let redis =
         Redis::builder().acl(&format!("user default off\nuser portcullis on >pw {rights}")).start().await;
     let yaml = r#"
