@@ -1,6 +1,8 @@
 //! Where requests go: the targets of an upstream and how they are talked to. The connections are the proxy's business.
 
 mod base_path;
+mod error;
+mod health;
 mod host;
 
 use std::net::SocketAddr;
@@ -13,6 +15,8 @@ use http::HeaderValue;
 
 use crate::telemetry::metrics::UpstreamSeries;
 pub use base_path::{BasePath, BasePathError};
+pub use error::UpstreamError;
+pub use health::{LastFailure, TargetHealth};
 pub use host::HostPolicy;
 
 /// One compiled upstream.
@@ -51,6 +55,10 @@ pub struct Targets {
 /// One server.
 #[derive(Debug)]
 pub struct Target {
+    /// The target as the file writes it, in logs and metrics.
+    pub label: Box<str>,
+    /// What requests have found out about it.
+    pub health: Arc<TargetHealth>,
     /// How it is talked to.
     pub protocol: Protocol,
     /// Its name or address, as the file writes it; an IPv6 address without brackets.
@@ -108,6 +116,19 @@ pub enum Http2 {
     Required,
 }
 
+/// The label of the upstream inside the gateway, where others have that of their target.
+pub const ECHO: &str = "builtin:echo";
+
+impl Upstream {
+    /// The label of the target at `position`, or of the upstream inside the gateway.
+    pub fn target_label(&self, position: Option<usize>) -> Option<&str> {
+        match &self.destination {
+            Destination::Echo => Some(ECHO),
+            Destination::Targets(targets) => targets.get(position?).map(|target| &*target.label),
+        }
+    }
+}
+
 impl Destination {
     /// Whether HTTP/2 is spoken with one of its servers.
     pub fn http2(&self) -> Http2 {
@@ -163,6 +184,20 @@ impl Targets {
     /// The target at a position.
     pub fn get(&self, position: usize) -> Option<&Target> {
         self.targets.get(position)
+    }
+
+    /// Continues with what is known about the targets of `before` that the file writes in the same way, so that a reload
+    /// forgets neither an address nor a failure.
+    pub fn take_over(&mut self, before: &Self) {
+        for target in &mut self.targets {
+            if let Some(same) = before.iter().find(|other| other.label == target.label) {
+                target.health = same.health.clone();
+            }
+            let same = before.iter().find(|other| other.host == target.host && other.port == target.port);
+            if let Some(same) = same {
+                target.addresses.store(same.addresses.load_full());
+            }
+        }
     }
 
     /// All targets.

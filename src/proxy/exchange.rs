@@ -11,6 +11,7 @@ use super::request_id::RequestId;
 use crate::config::Configuration;
 use crate::gateway::admission::Admission;
 use crate::gateway::refusal::{Refusal, Refused};
+use crate::gateway::upstream::UpstreamError;
 use crate::telemetry::trace::Context;
 
 /// What is known about a request while it is being answered.
@@ -49,12 +50,25 @@ pub(super) struct Exchange {
     pub(super) target: Option<usize>,
     /// How many targets have been tried.
     pub(super) targets_tried: usize,
+    /// Why the last attempt failed.
+    pub(super) upstream_error: Option<UpstreamError>,
+    /// The attempts that failed and were followed by another one.
+    pub(super) failed_attempts: Vec<FailedAttempt>,
     /// A connection that was kept for reuse had been closed by the upstream.
     pub(super) upstream_closed: bool,
     /// Bytes of the request's body so far.
     pub(super) received: u64,
     /// When the credential of a long request or answer was last checked again.
     pub(super) checked: Instant,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FailedAttempt {
+    /// The position of its target.
+    pub(super) target: Option<usize>,
+    /// Why it failed.
+    pub(super) error: UpstreamError,
 }
 
 /// How a request was decided.
@@ -91,6 +105,8 @@ impl Exchange {
             upstream_host: None,
             target: None,
             targets_tried: 0,
+            upstream_error: None,
+            failed_attempts: Vec::new(),
             upstream_closed: false,
             received: 0,
             checked: now,
@@ -107,6 +123,13 @@ impl Exchange {
     /// The trace's identifier, where somebody can find something under it.
     pub(super) fn trace_id(&self) -> Option<&str> {
         self.trace.as_ref().and_then(Context::shown)
+    }
+
+    /// Begins an attempt, which follows the failed one, if there was one. Returns whether there was.
+    pub(super) fn begin_attempt(&mut self) -> bool {
+        let error = self.upstream_error.take();
+        self.failed_attempts.extend(error.map(|error| FailedAttempt { target: self.target, error }));
+        error.is_some()
     }
 
     /// The admission, once there is one.

@@ -8,23 +8,20 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::downstream::MalformedBody;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
-use super::shared::Shared;
 use crate::gateway::refusal::{Refusal, Refused};
+use crate::gateway::upstream::UpstreamError;
 use crate::request::Malformed;
+
+/// The error for a target whose name has no address.
+pub(super) const NO_ADDRESS: ErrorType = ErrorType::new("NoAddress");
 
 /// Answers if there still is someone to answer and nothing has been said yet.
 pub(super) async fn answer(
-    shared: &Shared,
     session: &mut ServerSession,
     error: &Error,
     exchange: &mut Exchange,
 ) -> FailToProxy {
-    // A client that asked for another protocol is told of the end of its wait by its own connection.
-    let overdue = Facts::of(session).is_some_and(|facts| facts.upgrade.is_overdue());
-    let fault = if overdue { Fault::Timeout } else { Fault::of(error) };
-    if let (Some(kind), Some(admission)) = (fault.kind(), exchange.admission()) {
-        admission.route().upstream.series.failed(kind, shared.clock.unix_seconds());
-    }
+    let fault = Fault::of_request(session, error);
     let Some(refusal) = fault.refusal() else {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };
@@ -48,6 +45,27 @@ pub(super) async fn answer(
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
 
+/// Why the attempt at a target failed that ended with `error`, if the target is the reason.
+pub(super) fn upstream_error(session: &ServerSession, error: &Error) -> Option<UpstreamError> {
+    match Fault::of_request(session, error) {
+        Fault::Upstream(error) => Some(error),
+        Fault::BodyTooLarge
+        | Fault::Client
+        | Fault::ClientTimeout
+        | Fault::Internal
+        | Fault::Malformed(_) => None,
+    }
+}
+
+/// Why no connection with a target was established.
+pub(super) fn connect_error(error: &Error) -> UpstreamError {
+    match error.etype() {
+        // The library has no type of its own for what it could not set up, such as a socket without a free descriptor.
+        ErrorType::InternalError => UpstreamError::ConnectOther,
+        _ => classify(error),
+    }
+}
+
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -58,15 +76,18 @@ enum Fault {
     Internal,
     /// The client is there, and its body is not well formed.
     Malformed(Malformed),
-    Connect,
-    ConnectTimeout,
-    Tls,
-    Reset,
-    Timeout,
-    Protocol,
+    Upstream(UpstreamError),
 }
 
 impl Fault {
+    fn of_request(session: &ServerSession, error: &Error) -> Self {
+        // While a client waits for another protocol, its own connection keeps the time of the upstream.
+        if Facts::of(session).is_some_and(|facts| facts.upgrade.is_overdue()) {
+            return Self::Upstream(UpstreamError::Timeout);
+        }
+        Self::of(error)
+    }
+
     fn of(error: &Error) -> Self {
         if let Some(malformed) = malformed_body(error) {
             return Self::Malformed(malformed);
@@ -77,25 +98,7 @@ impl Fault {
                 Self::ClientTimeout
             }
             (_, ErrorSource::Downstream) => Self::Client,
-            (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Self::ConnectTimeout,
-            (ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError, _) => {
-                Self::Tls
-            }
-            (
-                ErrorType::ConnectRefused
-                | ErrorType::ConnectNoRoute
-                | ErrorType::ConnectError
-                | ErrorType::ConnectProxyFailure
-                | ErrorType::BindError
-                | ErrorType::SocketError,
-                _,
-            ) => Self::Connect,
-            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Self::Timeout,
-            (
-                ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError,
-                ErrorSource::Upstream,
-            ) => Self::Reset,
-            (_, ErrorSource::Upstream) => Self::Protocol,
+            (_, ErrorSource::Upstream) => Self::Upstream(classify(error)),
             (_, ErrorSource::Internal | ErrorSource::Unset) => Self::Internal,
         }
     }
@@ -104,28 +107,7 @@ impl Fault {
     fn is_of_request(self) -> bool {
         match self {
             Self::BodyTooLarge | Self::ClientTimeout | Self::Malformed(_) => true,
-            Self::Client
-            | Self::Internal
-            | Self::Connect
-            | Self::ConnectTimeout
-            | Self::Tls
-            | Self::Reset
-            | Self::Timeout
-            | Self::Protocol => false,
-        }
-    }
-
-    /// The label of the upstream's failure.
-    fn kind(self) -> Option<&'static str> {
-        match self {
-            Self::BodyTooLarge | Self::Client | Self::ClientTimeout | Self::Internal | Self::Malformed(_) => {
-                None
-            }
-            Self::Connect => Some("connect"),
-            Self::ConnectTimeout | Self::Timeout => Some("timeout"),
-            Self::Tls => Some("tls"),
-            Self::Reset => Some("reset"),
-            Self::Protocol => Some("protocol"),
+            Self::Client | Self::Internal | Self::Upstream(_) => false,
         }
     }
 
@@ -135,12 +117,43 @@ impl Fault {
             Self::Client => None,
             Self::Malformed(malformed) => Some(Refusal::Malformed(malformed)),
             Self::ClientTimeout => Some(Refusal::RequestTimeout),
-            Self::Internal | Self::Connect | Self::Tls | Self::Reset | Self::Protocol => {
-                Some(Refusal::UpstreamFailed)
+            Self::Upstream(UpstreamError::ConnectTimeout | UpstreamError::Timeout) => {
+                Some(Refusal::UpstreamTimedOut)
             }
-            Self::ConnectTimeout | Self::Timeout => Some(Refusal::UpstreamTimedOut),
+            Self::Internal | Self::Upstream(_) => Some(Refusal::UpstreamFailed),
         }
     }
+}
+
+/// The reason of an error that a target caused.
+fn classify(error: &Error) -> UpstreamError {
+    match error.etype() {
+        kind if *kind == NO_ADDRESS => UpstreamError::Dns,
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamError::ConnectTimeout,
+        ErrorType::ConnectRefused => UpstreamError::ConnectRefused,
+        ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::ConnectProxyFailure
+        | ErrorType::BindError
+        | ErrorType::SocketError => UpstreamError::ConnectOther,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::TLSWantX509Lookup => {
+            if is_name_mismatch(error) {
+                UpstreamError::TlsName
+            } else {
+                UpstreamError::TlsOther
+            }
+        }
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => UpstreamError::Timeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => UpstreamError::Reset,
+        _ => UpstreamError::Protocol,
+    }
+}
+
+/// Whether a TLS handshake failed because the certificate is for another name. The library keeps only the text of the TLS
+/// library's error, so there is no type to look at; a test with a real certificate holds the text.
+fn is_name_mismatch(error: &Error) -> bool {
+    const TEXT: &str = "certificate not valid for name";
+    error.context.as_ref().is_some_and(|context| context.as_str().contains(TEXT))
 }
 
 /// What was wrong with the body, if that is the root of the error.

@@ -10,9 +10,10 @@ use crate::authn::{Identity, Reason};
 use crate::clock::Timestamp;
 use crate::gateway::guard::{self, Guard};
 use crate::gateway::route::{Access, Route};
+use crate::gateway::upstream::{Upstream, UpstreamError};
 use crate::hex;
 use crate::secret::looks_like_a_credential;
-use crate::telemetry::access_log::Entry;
+use crate::telemetry::access_log::{Entry, FailedAttempt};
 use crate::telemetry::metrics::method_label;
 
 /// The label of requests that match no route.
@@ -57,6 +58,11 @@ pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchan
         grpc_status: grpc.map(|refusal| refusal.grpc_status),
         duration: duration.into(),
         upstream: upstream.map(|upstream| &*upstream.name),
+        target: upstream
+            .filter(|_| exchange.upstream_chosen.is_some())
+            .and_then(|upstream| upstream.target_label(exchange.target)),
+        upstream_error: exchange.upstream_error.map(UpstreamError::label),
+        failed_attempts: upstream.map(|upstream| failed_attempts(upstream, exchange)).unwrap_or_default(),
         upstream_took: exchange.upstream_took.map(Into::into),
         received_bytes: exchange.received,
         sent_bytes: session.body_bytes_sent() as u64,
@@ -72,6 +78,14 @@ pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchan
         let Entry { auth, auth_method, outcome, reason, .. } = entry;
         spans::record(shared, session, exchange, &Told { status, route, outcome, reason, auth, auth_method });
     }
+}
+
+fn failed_attempts<'a>(upstream: &'a Upstream, exchange: &Exchange) -> Vec<FailedAttempt<'a>> {
+    let attempts = exchange.failed_attempts.iter().filter_map(|attempt| {
+        let target = upstream.target_label(attempt.target)?;
+        Some(FailedAttempt { target, upstream_error: attempt.error.label() })
+    });
+    attempts.collect()
 }
 
 /// What spans say of a request beside the log.

@@ -185,9 +185,20 @@ pub(super) fn record(shared: &Shared, session: &ServerSession, exchange: &Exchan
         if answered && status > 0 {
             client.attributes.push(Attribute::number("http.response.status_code", status));
         }
-        let failed = !answered || status >= 400;
+        let target =
+            upstream.target_label(exchange.target).map(|target| Attribute::text("portcullis.target", target));
+        client.attributes.extend(target);
+        if !exchange.failed_attempts.is_empty() {
+            let resent = exchange.failed_attempts.len() as u64;
+            client.attributes.push(Attribute::number("http.request.resend_count", resent));
+        }
+        let failed = !answered || status >= 400 || exchange.upstream_error.is_some();
         if failed {
-            let kind = if answered { status.to_string() } else { "no_answer".to_owned() };
+            let kind = match exchange.upstream_error {
+                Some(error) => error.label().to_owned(),
+                None if answered => status.to_string(),
+                None => "no_answer".to_owned(),
+            };
             client.attributes.push(Attribute::text("error.type", kind));
         }
         client.status = Status::failed_if(failed);

@@ -37,6 +37,12 @@ pub struct Entry<'a> {
     pub duration: Micros,
     /// The upstream's name.
     pub upstream: Option<&'a str>,
+    /// The target that the request was sent to last, as the file writes it.
+    pub target: Option<&'a str>,
+    /// Why the last attempt failed, from a closed set.
+    pub upstream_error: Option<&'a str>,
+    /// The attempts that failed before the last one.
+    pub failed_attempts: Vec<FailedAttempt<'a>>,
     /// From choosing the upstream to its answer's head; written in milliseconds.
     pub upstream_took: Option<Micros>,
     /// Bytes of the request's body that were read.
@@ -55,6 +61,15 @@ pub struct Entry<'a> {
     pub outcome: &'a str,
     /// Why, from a closed set: `ok`, `no_credential`, `expired`, …
     pub reason: &'a str,
+}
+
+/// An attempt at a target that failed and was followed by another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedAttempt<'a> {
+    /// The target.
+    pub target: &'a str,
+    /// Why it failed.
+    pub upstream_error: &'static str,
 }
 
 /// Whole microseconds, which are precise enough for a line and keep it short.

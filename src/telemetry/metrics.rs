@@ -35,6 +35,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     upstream_failures: IntCounterVec,
+    upstream_retries: IntCounterVec,
     /// By the upstream's name: what went wrong is remembered across reloads, as what was counted is.
     upstream_trouble: Mutex<BTreeMap<String, Arc<Mutex<Option<Trouble>>>>>,
     decisions: IntCounterVec,
@@ -136,8 +137,13 @@ impl Metrics {
             )?,
             upstream_failures: make.counters(
                 "upstream_failures_total",
-                "Requests that an upstream did not answer properly.",
-                &["upstream", "kind"],
+                "Attempts at a target that failed.",
+                &["upstream", "target", "kind"],
+            )?,
+            upstream_retries: make.counters(
+                "upstream_retries_total",
+                "Attempts that followed a failed one of the same request.",
+                &["upstream", "result"],
             )?,
             upstream_trouble: Mutex::default(),
             decisions: make.counters(
@@ -269,6 +275,7 @@ impl Metrics {
             name: name.into(),
             duration: self.upstream_duration.with_label_values(&[name]),
             failures: self.upstream_failures.clone(),
+            retries: self.upstream_retries.clone(),
             trouble: trouble.entry(name.to_owned()).or_default().clone(),
         }
     }

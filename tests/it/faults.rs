@@ -5,4 +5,5 @@ mod access_log;
 mod clock;
 mod descriptors;
 mod reading;
+mod upstream_errors;
 mod upstreams;

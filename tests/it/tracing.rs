@@ -155,7 +155,11 @@ async fn a_refusal_can_be_found_by_its_trace() {
     let server = of_kind(&failed, 2);
     assert_eq!((attribute(server, "error.type"), &server["status"]["code"]), (Some("502"), &json!(2)));
     let client = of_kind(&failed, 3);
-    assert_eq!((attribute(client, "error.type"), &client["status"]["code"]), (Some("no_answer"), &json!(2)));
+    assert_eq!(
+        (attribute(client, "error.type"), &client["status"]["code"]),
+        (Some("connect_refused"), &json!(2))
+    );
+    assert_eq!(attribute(client, "portcullis.target"), Some(&*upstream.url()));
     for line in gateway.access_log() {
         assert!(line["trace_id"].is_string(), "{line}");
     }

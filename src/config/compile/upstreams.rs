@@ -14,7 +14,7 @@ use super::{Named, names};
 use crate::config::document::{TimeoutsEntry, UpstreamEntry, UpstreamSettings, UpstreamTlsEntry};
 use crate::gateway::Gateway;
 use crate::gateway::upstream::{
-    BasePath, Destination, HostPolicy, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls,
+    BasePath, Destination, ECHO, HostPolicy, Protocol, Target, Targets, Timeouts, Upstream, UpstreamTls,
 };
 use crate::loading::Loading;
 use crate::problem::Place;
@@ -22,8 +22,6 @@ use crate::request::authority::Authority;
 use crate::telemetry::metrics::Metrics;
 use crate::yaml::{Entries, Located};
 use target::{NO_TARGET, TargetUrl};
-
-const ECHO: &str = "builtin:echo";
 
 pub(super) fn compile(
     entries: &Entries<Located<UpstreamEntry>>,
@@ -44,11 +42,13 @@ pub(super) fn compile(
             }
             UpstreamEntry::Full(settings) => compile_full(settings, loading),
         };
-        let upstream = parts.map(|Parts { destination, base_path, host, timeouts }| {
+        let upstream = parts.map(|Parts { mut destination, base_path, host, timeouts }| {
             let before =
                 previous.and_then(|previous| previous.upstreams.iter().find(|other| *other.name == **name));
-            if let Some(before) = before {
-                take_over_addresses(&before.destination, &destination);
+            if let (Destination::Targets(targets), Some(Destination::Targets(before))) =
+                (&mut destination, before.map(|before| &before.destination))
+            {
+                targets.take_over(before);
             }
             let series = metrics.upstream(name);
             Arc::new(Upstream { name: name.as_str().into(), destination, base_path, host, timeouts, series })
@@ -56,18 +56,6 @@ pub(super) fn compile(
         compiled.push((name.clone(), upstream));
     }
     compiled
-}
-
-/// A reload forgets no address: the first requests after it need not wait for names to be resolved again.
-fn take_over_addresses(before: &Destination, now: &Destination) {
-    if let (Destination::Targets(before), Destination::Targets(now)) = (before, now) {
-        for target in now.iter() {
-            let same = before.iter().find(|other| other.host == target.host && other.port == target.port);
-            if let Some(same) = same {
-                target.addresses.store(same.addresses.load_full());
-            }
-        }
-    }
 }
 
 /// What the settings of an upstream compile into.
@@ -181,8 +169,17 @@ fn target(
         }
     };
     let authority = authority(protocol, &host, port)?;
-    let addresses = arc_swap::ArcSwap::default();
-    Some((Target { protocol, host, port, authority, tls: tls.clone(), addresses }, base_path))
+    let target = Target {
+        label: text.into(),
+        health: Arc::default(),
+        protocol,
+        host,
+        port,
+        authority,
+        tls: tls.clone(),
+        addresses: arc_swap::ArcSwap::default(),
+    };
+    Some((target, base_path))
 }
 
 /// Host and port as a URL has them.

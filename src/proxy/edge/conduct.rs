@@ -48,7 +48,7 @@ impl Edge {
         let mut exchange = Exchange::new(configuration, self.shared.clock.unix_millis());
         let outcome = self.serve(session, &mut exchange).await;
         if let Err(error) = &outcome {
-            failure::answer(&self.shared, session, error, &mut exchange).await;
+            failure::answer(session, error, &mut exchange).await;
         }
         self.depart(session, &exchange);
         outcome

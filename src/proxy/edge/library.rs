@@ -49,7 +49,7 @@ impl ProxyHttp for Edge {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        passage::mind_other_targets(exchange, &mut error);
+        passage::fail_to_connect(&self.shared, exchange, &mut error);
         error
     }
 
@@ -62,7 +62,7 @@ impl ProxyHttp for Edge {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        passage::mind_repetition(session, exchange, &mut error, reused);
+        passage::fail_to_exchange(&self.shared, session, exchange, &mut error, reused);
         error
     }
 
@@ -122,7 +122,7 @@ impl ProxyHttp for Edge {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        failure::answer(&self.shared, session, error, exchange).await
+        failure::answer(session, error, exchange).await
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {

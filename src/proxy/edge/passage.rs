@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{StatusCode, Version, header};
+use log::warn;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
@@ -11,14 +12,14 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Edge;
 use crate::authn::Identity;
-use crate::gateway::upstream::{Destination, Protocol};
+use crate::gateway::upstream::{Destination, Protocol, UpstreamError};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::facts::Facts;
 use crate::proxy::forward::Preparation;
 use crate::proxy::peer::{self, Need, Reuse};
 use crate::proxy::request_id::REQUEST_ID;
 use crate::proxy::shared::Shared;
-use crate::proxy::{record, reply, resolve};
+use crate::proxy::{failure, record, reply, resolve};
 
 /// How often the credential of a long request or answer is checked again.
 const RECHECK: Duration = Duration::from_millis(250);
@@ -42,18 +43,26 @@ impl Edge {
         exchange.targets_tried += 1;
         let reuse = if exchange.upstream_closed { Reuse::Never } else { Reuse::Allowed };
         match &upstream.destination {
-            Destination::Echo => Ok(peer::for_builtin(self.echo.clone(), timeouts)),
+            Destination::Echo => {
+                exchange.begin_attempt();
+                Ok(peer::for_builtin(self.echo.clone(), timeouts))
+            }
             Destination::Targets(targets) => {
-                // A target whose name has no address is passed over, as long as there is another one.
+                // A target whose name has no address is skipped, as long as there is another one.
                 for _ in 0..targets.len() {
                     let Some((position, target)) = targets.next() else { break };
-                    if let Some(address) = resolve::pick(target) {
-                        exchange.target = Some(position);
-                        exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
-                        return Ok(peer::for_target(target, address, timeouts, need(session), reuse));
+                    if exchange.begin_attempt() {
+                        upstream.series.retried();
                     }
+                    exchange.target = Some(position);
+                    let Some(address) = resolve::pick(target) else {
+                        record_failure(&self.shared, exchange, UpstreamError::Dns);
+                        continue;
+                    };
+                    exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
+                    return Ok(peer::for_target(target, address, timeouts, need(session), reuse));
                 }
-                Err(Error::new_up(ErrorType::ConnectNoRoute))
+                Err(Error::new_up(failure::NO_ADDRESS))
             }
         }
     }
@@ -192,8 +201,10 @@ pub(super) fn may_relay(session: &ServerSession, exchange: &Exchange) -> bool {
     }
 }
 
-/// A target that cannot be reached has seen nothing of the request, so the next one may be asked.
-pub(super) fn mind_other_targets(exchange: &Exchange, error: &mut Error) {
+/// Records that no connection with a target was established. The target has received nothing, so the request may go to
+/// another one.
+pub(super) fn fail_to_connect(shared: &Shared, exchange: &mut Exchange, error: &mut Error) {
+    record_failure(shared, exchange, failure::connect_error(error));
     let others = exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
         Destination::Echo => 0,
         Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
@@ -201,23 +212,50 @@ pub(super) fn mind_other_targets(exchange: &Exchange, error: &mut Error) {
     error.set_retry(others > 0);
 }
 
-/// What may be repeated is repeated when a connection turns out to have been closed by the upstream meanwhile.
-pub(super) fn mind_repetition(
+/// Records that an exchange with a target failed, and decides whether the request is sent again: the upstream may have
+/// closed a connection that was kept.
+pub(super) fn fail_to_exchange(
+    shared: &Shared,
     session: &ServerSession,
     exchange: &mut Exchange,
     error: &mut Error,
     reused: bool,
 ) {
-    // RFC 9110 §9.2.2: a proxy does not repeat what is not idempotent.
+    // RFC 9110 §9.2.2: a proxy does not repeat a request that is not idempotent.
     if session.req_header().method.is_idempotent() && !session.retry_buffer_truncated() {
         error.retry.decide_reuse(reused);
     } else {
         error.set_retry(false);
     }
+    let upstream_error = failure::upstream_error(session, error);
     if error.retry() {
         exchange.upstream_closed = true;
         // Its body is counted anew as it is sent anew.
         exchange.received = 0;
+        // An upstream may close a connection that it does not use. That is not a failure of the target.
+        exchange.upstream_error = upstream_error;
+    } else if let Some(upstream_error) = upstream_error {
+        record_failure(shared, exchange, upstream_error);
+    }
+}
+
+/// Counts a failed attempt, and reports it in the log of the process once in an interval.
+fn record_failure(shared: &Shared, exchange: &mut Exchange, error: UpstreamError) {
+    exchange.upstream_error = Some(error);
+    let Some(admission) = exchange.admission() else { return };
+    let upstream = &admission.route().upstream;
+    let Some(label) = upstream.target_label(exchange.target) else { return };
+    let now = shared.clock.unix_seconds();
+    upstream.series.failed(label, error.kind(), now);
+    let Destination::Targets(targets) = &upstream.destination else { return };
+    let Some(target) = exchange.target.and_then(|position| targets.get(position)) else { return };
+    let Some(unreported) = target.health.record_failure(error, Instant::now(), now) else { return };
+    let (name, cause, code) = (&upstream.name, error.description(), error.label());
+    match unreported {
+        0 => warn!("upstream {name}, target {label}: {cause} ({code})"),
+        more => warn!(
+            "upstream {name}, target {label}: {cause} ({code}), {more} more times since the last report"
+        ),
     }
 }
 

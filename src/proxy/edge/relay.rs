@@ -97,7 +97,7 @@ impl Edge {
             Ok(connected) => connected,
             Err(mut error) => {
                 error.as_up();
-                passage::mind_other_targets(exchange, &mut error);
+                passage::fail_to_connect(&self.shared, exchange, &mut error);
                 return Err(error);
             }
         };
@@ -112,7 +112,7 @@ impl Edge {
             }
             Ok(false) => Ok(()),
             Err(mut error) => {
-                passage::mind_repetition(session, exchange, &mut error, reused);
+                passage::fail_to_exchange(&self.shared, session, exchange, &mut error, reused);
                 Err(error)
             }
         }

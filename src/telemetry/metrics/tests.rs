@@ -39,14 +39,14 @@ fn series_appear_under_their_names() {
     metrics.route("orders").answered("GET", 200);
     metrics.route("orders").answered("BREW", 999);
     metrics.route("orders").decisions("users", "refused", "expired").inc();
-    metrics.upstream("api").failed("connect", 1);
+    metrics.upstream("api").failed("http://orders", "connect", 1);
     let text = String::from_utf8(metrics.render()).unwrap();
     for line in [
         "portcullis_build_info{revision=\"abc\",version=\"1.2.3\"} 1",
         "portcullis_http_requests_total{method=\"GET\",route=\"orders\",status=\"200\"} 1",
         "portcullis_http_requests_total{method=\"other\",route=\"orders\",status=\"0\"} 1",
         "portcullis_auth_decisions_total{auth=\"users\",reason=\"expired\",result=\"refused\",route=\"orders\"} 1",
-        "portcullis_upstream_failures_total{kind=\"connect\",upstream=\"api\"} 1",
+        "portcullis_upstream_failures_total{kind=\"connect\",target=\"http://orders\",upstream=\"api\"} 1",
         "portcullis_connections 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");

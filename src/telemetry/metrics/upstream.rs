@@ -11,6 +11,7 @@ pub struct UpstreamSeries {
     /// Until the head of the answer.
     pub duration: Histogram,
     pub(super) failures: IntCounterVec,
+    pub(super) retries: IntCounterVec,
     pub(super) trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
@@ -28,13 +29,18 @@ pub struct Trouble {
 }
 
 impl UpstreamSeries {
-    /// Counts a failure at `now`, in seconds since the Unix epoch; `kind` is `connect`, `timeout`, `reset`, `tls` or
-    /// `protocol`.
-    pub fn failed(&self, kind: &'static str, now: u64) {
-        self.failures.with_label_values(&[&*self.name, kind]).inc();
+    /// Counts a failed attempt at `target`, at `now` in seconds since the Unix epoch; `kind` is `connect`, `timeout`,
+    /// `reset`, `tls` or `protocol`.
+    pub fn failed(&self, target: &str, kind: &'static str, now: u64) {
+        self.failures.with_label_values(&[&*self.name, target, kind]).inc();
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = trouble.map_or(0, |trouble| trouble.failures) + 1;
         *trouble = Some(Trouble { failures, kind, at: now, answered_before: self.answered() });
+    }
+
+    /// Counts an attempt that follows a failed one of the same request.
+    pub fn retried(&self) {
+        self.retries.with_label_values(&[&*self.name, "attempted"]).inc();
     }
 
     /// How many requests it has answered.

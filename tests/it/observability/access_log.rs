@@ -85,6 +85,10 @@ async fn every_request_has_one_line_that_says_how_it_went() {
             ("subject", row.caller.is_some()),
             ("key_id", row.caller.is_some_and(|(.., id)| id.is_some())),
             ("upstream", row.upstream.is_some()),
+            ("target", row.upstream.is_some()),
+            ("upstream_error", row.upstream.is_some() && row.status >= 500),
+            ("attempts", row.path == "/pair"),
+            ("failed_targets", row.path == "/pair"),
             ("upstream_ms", answered),
         ];
         let present = optional.into_iter().filter(|(_, present)| *present).map(|(name, _)| name);

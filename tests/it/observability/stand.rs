@@ -57,6 +57,7 @@ impl Stand {
             upstreams:
               api: { targets: ["{upstream}"], timeouts: { request: 300ms } }
               gone: "{gone}"
+              pair: { targets: ["{gone}", "{upstream}"] }
             routes:
               - name: api
                 match: { path: /v1/** }
@@ -64,6 +65,7 @@ impl Stand {
                 allow: { "GET, HEAD": {}, POST: { scopes: [write] }, DELETE: { roles: [admin] } }
                 upstream: api
               - { name: gone, match: { path: /gone }, auth: partners, upstream: gone }
+              - { name: pair, match: { path: /pair }, auth: partners, upstream: pair }
               - { name: watched, match: { path: /watched }, auth: partners, mode: report, upstream: api }
               - { name: docs, match: { path: /docs/**, methods: [GET] }, auth: public, upstream: api }
             "#,
@@ -151,6 +153,7 @@ impl Stand {
             row("PUT", "/v1/x", key(), 405, ("api", "refused", "method_not_allowed"), None, None, None),
             row("GET", "/v1/hang", key(), 504, ("api", "allowed", "ok"), partners, acme, api),
             row("GET", "/gone", key(), 502, ("gone", "allowed", "ok"), partners, acme, Some("gone")),
+            row("GET", "/pair", key(), 200, ("pair", "allowed", "ok"), partners, acme, Some("pair")),
             row("GET", "/watched", key(), 200, ("watched", "allowed", "ok"), partners, acme, api),
             row("GET", "/watched", wrong(), 200, ("watched", "reported", "unknown_key"), partners, None, api),
             row("GET", "/watched", None, 200, ("watched", "reported", "no_credential"), None, None, api),

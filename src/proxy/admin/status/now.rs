@@ -17,7 +17,7 @@ use crate::authn::jwt::KeySource;
 use crate::authn::revocable::Kind;
 use crate::clock::{rfc3339, rfc3339_millis};
 use crate::config::Configuration;
-use crate::gateway::upstream::{Destination, Target, Upstream};
+use crate::gateway::upstream::{Destination, ECHO, Target, Upstream};
 use crate::revocation::{Backing, OnOutage};
 use crate::telemetry::metrics::Answered;
 use crate::telemetry::refusals::Refusal;
@@ -84,9 +84,20 @@ struct UpstreamNow {
 
 #[derive(Serialize)]
 struct TargetNow {
+    /// As the file writes it.
     target: String,
     /// Whether an address is known.
     resolved: bool,
+    /// Attempts that failed.
+    failures: u64,
+    last_failure: Option<TargetFailure>,
+}
+
+#[derive(Serialize)]
+struct TargetFailure {
+    /// As `upstream_error` in the access log.
+    error: &'static str,
+    time: String,
 }
 
 #[derive(Serialize)]
@@ -216,7 +227,7 @@ impl Now {
 impl UpstreamNow {
     fn of(upstream: &Arc<Upstream>, now: u64) -> Self {
         let targets: Vec<TargetNow> = match &upstream.destination {
-            Destination::Echo => vec![TargetNow { target: "builtin:echo".to_owned(), resolved: true }],
+            Destination::Echo => vec![TargetNow::echo()],
             Destination::Targets(targets) => targets.iter().map(TargetNow::of).collect(),
         };
         let answered = upstream.series.answered();
@@ -243,11 +254,18 @@ impl UpstreamNow {
 
 impl TargetNow {
     fn of(target: &Target) -> Self {
-        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let (failures, last) = target.health.failures();
         Self {
-            target: format!("{}://{host}:{}", target.protocol.scheme(), target.port),
+            target: target.label.to_string(),
             resolved: resolve::pick(target).is_some(),
+            failures,
+            last_failure: last
+                .map(|last| TargetFailure { error: last.error.label(), time: rfc3339(last.at) }),
         }
+    }
+
+    fn echo() -> Self {
+        Self { target: ECHO.to_owned(), resolved: true, failures: 0, last_failure: None }
     }
 }
 

@@ -221,7 +221,9 @@ function showHealth(now) {
       upstream.targets.map((target) => target.target).join(", "),
       unresolved.length ? `no address: ${unresolved.join(", ")}` : null,
       `${upstream.answered} answered, ${upstream.failures} failed`,
-      last ? `last failure: ${last.kind}, ${moment(last.time)}` : null);
+      last ? `last failure: ${last.kind}, ${moment(last.time)}` : null,
+      ...upstream.targets.filter((target) => target.last_failure).map((target) =>
+        `${target.target}: ${plural(target.failures, "failure")}, last ${target.last_failure.error} at ${moment(target.last_failure.time)}`));
   });
   for (const issuer of now.issuers) {
     cards.push(card("Issuer", issuer.auth, issuer.health,
