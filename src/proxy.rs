@@ -21,6 +21,7 @@ mod forward;
 mod journals;
 mod keys;
 mod listen;
+mod location;
 mod peer;
 mod readiness;
 mod reading;

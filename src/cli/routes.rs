@@ -110,6 +110,9 @@ fn upstream(route: &Route) -> String {
         }
         Destination::Targets(_) => {}
     }
+    if let Some(strip) = &route.strip_prefix {
+        notes.push(format!("without {}", strip.path));
+    }
     if !upstream.base_path.is_empty() {
         notes.push(format!("under {}", upstream.base_path));
     }

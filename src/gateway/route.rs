@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::guard::Guard;
 use super::matcher::Pattern;
 use super::requirement::Methods;
-use super::upstream::{Timeouts, Upstream};
+use super::upstream::{BasePath, HostPolicy, Timeouts, Upstream};
 use crate::telemetry::metrics::RouteSeries;
 use crate::units::{ByteSize, TimeSpan};
 
@@ -20,8 +22,8 @@ pub struct Route {
     pub access: Access,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
-    /// How many leading segments are taken off the path before it goes upstream.
-    pub strip_segments: usize,
+    /// What is removed from the beginning of the path before it goes upstream.
+    pub strip_prefix: Option<StripPrefix>,
     /// Whether `%2F` may stand in a segment.
     pub allows_encoded_slashes: bool,
     /// Whether a refusal is enforced or only reported.
@@ -50,6 +52,17 @@ pub enum Mode {
     Report,
 }
 
+/// Whole segments that are removed from the beginning of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StripPrefix {
+    /// How many.
+    pub segments: usize,
+    /// The segments as the file writes them.
+    pub path: BasePath,
+    /// The same as a header.
+    pub header: HeaderValue,
+}
+
 /// Limits of a route in place of the general ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimits {
@@ -74,15 +87,20 @@ impl Route {
 
     /// Whether a request has another path upstream than the client sent.
     pub fn rewrites_path(&self) -> bool {
-        self.strip_segments > 0 || !self.upstream.base_path.is_empty()
+        self.strip_prefix.is_some() || !self.upstream.base_path.is_empty()
+    }
+
+    /// Whether the upstream sees another URL than the client, so that what it refers to is mapped back.
+    pub fn changes_url(&self) -> bool {
+        self.rewrites_path() || self.upstream.host != HostPolicy::Preserve
     }
 
     /// The path that goes upstream for the path `path` of a request. Whole segments are removed, in whatever spelling: the
     /// pattern has already matched them. The base path of the upstream is put in front of the rest.
     pub fn upstream_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        let rest = match self.strip_segments {
-            0 => path,
-            segments => path.match_indices('/').nth(segments).map_or("", |(at, _)| &path[at..]),
+        let rest = match &self.strip_prefix {
+            None => path,
+            Some(strip) => path.match_indices('/').nth(strip.segments).map_or("", |(at, _)| &path[at..]),
         };
         self.upstream.base_path.join(rest)
     }

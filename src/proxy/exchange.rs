@@ -7,6 +7,7 @@ use std::time::Instant;
 use pingora::http::RequestHeader;
 
 use super::answer::{Answer, ClientKind, GrpcRefusal};
+use super::location::UpstreamView;
 use super::request_id::RequestId;
 use crate::config::Configuration;
 use crate::gateway::admission::Admission;
@@ -46,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) upstream_took: Option<std::time::Duration>,
     /// The host of the target that was tried last, for its span.
     pub(super) upstream_host: Option<String>,
+    /// How the upstream sees the request, where that differs from what the client sent.
+    pub(super) upstream_view: Option<Box<UpstreamView>>,
     /// The position of the target that was tried last, if the upstream has targets.
     pub(super) target: Option<usize>,
     /// How many targets have been tried.
@@ -103,6 +106,7 @@ impl Exchange {
             upstream_chosen: None,
             upstream_took: None,
             upstream_host: None,
+            upstream_view: None,
             target: None,
             targets_tried: 0,
             upstream_error: None,

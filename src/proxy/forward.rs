@@ -82,6 +82,7 @@ const MOST_WRITTEN: usize = 10;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether only the gateway may set the field `name`, in any spelling.
@@ -113,6 +114,9 @@ impl Preparation<'_> {
         join_cookies(&mut parts.headers)?;
         self.rewrite_path(parts)?;
         self.write_forwarding(parts, before)?;
+        if let Some(strip) = &self.admission.route().strip_prefix {
+            parts.headers.insert(&X_FORWARDED_PREFIX, strip.header.clone());
+        }
         // After the forwarding fields, which name the client's host.
         if let Some(host) = self.host {
             parts.headers.insert(header::HOST, host.clone());

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::{Named, find, names, names::Uses};
 use crate::authn::Authenticator;
 use crate::authn::identity::{Words, is_word};
@@ -15,8 +17,8 @@ use crate::config::overlap;
 use crate::gateway::guard::{Guard, Rule};
 use crate::gateway::matcher::{HostPattern, PathPattern, Pattern, PatternError, Segment, Tail};
 use crate::gateway::requirement::{Methods, Requirement, USUAL_METHODS};
-use crate::gateway::route::{Access, Mode, Route, RouteLimits};
-use crate::gateway::upstream::Upstream;
+use crate::gateway::route::{Access, Mode, Route, RouteLimits, StripPrefix};
+use crate::gateway::upstream::{BasePath, Upstream};
 use crate::loading::Loading;
 use crate::problem::Place;
 use crate::telemetry::metrics::RouteSeries;
@@ -53,7 +55,7 @@ pub(super) fn compile(
         let access = compile_access(entry, pattern.as_ref(), methods, &series, uses, loading);
         let limits = limits.as_ref().map(|limits| compile_limits(limits, loading)).unwrap_or_default();
         let Some(pattern) = pattern else { continue };
-        let strip_segments =
+        let strip_prefix =
             rewrite.as_ref().and_then(|rewrite| compile_rewrite(rewrite, &pattern.path, loading));
         let public = matches!(access, Some(Access::Public(_)));
         patterns.push(overlap::Entry { route: entry, pattern: pattern.clone(), public });
@@ -63,7 +65,7 @@ pub(super) fn compile(
             pattern,
             access,
             upstream: upstream.clone(),
-            strip_segments: strip_segments.unwrap_or_default(),
+            strip_prefix,
             allows_encoded_slashes: *encoded_slashes == EncodedSlashes::Allow,
             mode: match mode {
                 ModeEntry::Enforce => Mode::Enforce,
@@ -270,25 +272,22 @@ fn compile_requirement(entry: &RequirementEntry, loading: &mut Loading<'_>) -> R
     }
 }
 
-/// How many segments are taken off. The route's path must begin with them, or some requests would keep them.
-fn compile_rewrite(entry: &RewriteEntry, path: &PathPattern, loading: &mut Loading<'_>) -> Option<usize> {
+/// What is removed from paths. The route's path must begin with it, or some requests would keep it.
+fn compile_rewrite(
+    entry: &RewriteEntry,
+    path: &PathPattern,
+    loading: &mut Loading<'_>,
+) -> Option<StripPrefix> {
     let RewriteEntry { strip_prefix } = entry;
-    let prefix = match PathPattern::parse(strip_prefix) {
-        Ok(prefix)
-            if prefix.tail == Tail::End
-                && prefix
-                    .segments
-                    .iter()
-                    .all(|segment| matches!(segment, Segment::Literal(text) if !text.is_empty())) =>
-        {
-            prefix
-        }
-        Ok(_) | Err(_) => {
-            loading
-                .error(strip_prefix.place(), "this is no prefix of a path")
-                .hint("such as `/v1`: whole segments, no wildcards");
-            return None;
-        }
+    let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(text) if !text.is_empty());
+    let prefix = PathPattern::parse(strip_prefix)
+        .ok()
+        .filter(|prefix| prefix.tail == Tail::End && prefix.segments.iter().all(is_literal));
+    let (Some(prefix), Ok(text)) = (prefix, BasePath::parse(strip_prefix)) else {
+        loading
+            .error(strip_prefix.place(), "this is no prefix of a path")
+            .hint("such as `/v1`: whole segments, no wildcards");
+        return None;
     };
     if !path.segments.starts_with(&prefix.segments) {
         loading
@@ -296,7 +295,9 @@ fn compile_rewrite(entry: &RewriteEntry, path: &PathPattern, loading: &mut Loadi
             .hint(format!("the path is `{path}`"));
         return None;
     }
-    Some(prefix.segments.len())
+    // A canonical path contains nothing that a header cannot hold.
+    let header = HeaderValue::try_from(text.as_str()).ok()?;
+    Some(StripPrefix { segments: prefix.segments.len(), path: text, header })
 }
 
 fn compile_limits(entry: &Located<RouteLimitsEntry>, loading: &mut Loading<'_>) -> RouteLimits {

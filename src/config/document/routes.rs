@@ -68,7 +68,8 @@ pub struct RequirementEntry {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RewriteEntry {
-    /// Leading segments to take off; the route's path must begin with them.
+    /// Leading segments to remove; the route's path must begin with them. The upstream gets them as `X-Forwarded-Prefix`, and
+    /// they are put back into `Location` and `Content-Location` of its responses.
     pub strip_prefix: Located<String>,
 }
 

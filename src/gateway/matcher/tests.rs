@@ -38,7 +38,7 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
                 Access::Public(Methods::usual())
             },
             upstream: upstream.clone(),
-            strip_segments: 0,
+            strip_prefix: None,
             allows_encoded_slashes: false,
             mode: Mode::Enforce,
             limits: RouteLimits::default(),

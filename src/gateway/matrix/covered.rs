@@ -136,7 +136,7 @@ fn do_the_same(left: &Route, right: &Route, method: &str) -> bool {
     };
     access
         && Arc::ptr_eq(&left.upstream, &right.upstream)
-        && left.strip_segments == right.strip_segments
+        && left.strip_prefix == right.strip_prefix
         && left.allows_encoded_slashes == right.allows_encoded_slashes
         && left.mode == right.mode
         && left.limits == right.limits

@@ -16,6 +16,7 @@ use crate::gateway::upstream::{Destination, Protocol, UpstreamError};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::facts::Facts;
 use crate::proxy::forward::Preparation;
+use crate::proxy::location::UpstreamView;
 use crate::proxy::peer::{self, Need, Reuse};
 use crate::proxy::request_id::REQUEST_ID;
 use crate::proxy::shared::Shared;
@@ -106,6 +107,9 @@ impl Edge {
             exchange.upstream_took = Some(chosen.elapsed());
         }
         reply::prepare(response, session.is_upgrade_req())?;
+        if let (Some(view), Some(admission)) = (&exchange.upstream_view, exchange.admission()) {
+            view.map_references(admission.route(), response)?;
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.grant_lease(session, exchange);
             // What is spoken from now on has its own idea of how long a silence may be.
@@ -263,7 +267,7 @@ fn record_failure(shared: &Shared, exchange: &mut Exchange, error: UpstreamError
 pub(super) fn prepare(
     session: &ServerSession,
     request: &mut RequestHeader,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Result<()> {
     let (Some(admission), Some(facts)) = (exchange.admission(), Facts::of(session)) else {
         return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
@@ -281,7 +285,11 @@ pub(super) fn prepare(
         request_id: &exchange.request_id,
         trace: exchange.trace.as_ref(),
     };
-    preparation.apply(request)
+    preparation.apply(request)?;
+    if admission.route().changes_url() {
+        exchange.upstream_view = Some(Box::new(UpstreamView::of(request)));
+    }
+    Ok(())
 }
 
 /// Which version of HTTP the request needs at the upstream.

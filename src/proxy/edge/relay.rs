@@ -254,7 +254,7 @@ impl Edge {
 }
 
 /// The request as the upstream gets it.
-fn request_for_upstream(session: &mut ServerSession, exchange: &Exchange) -> Result<RequestHeader> {
+fn request_for_upstream(session: &mut ServerSession, exchange: &mut Exchange) -> Result<RequestHeader> {
     let mut request = session.req_header().clone();
     forward::begin_next(&mut request)?;
     passage::prepare(session, &mut request, exchange)?;

@@ -132,6 +132,7 @@ fn identity_is_removed_always_and_written_if_known() {
             "x-auth-scopes: a b",
             "x-auth-subject: acme",
             "x-forwarded-for: 192.0.2.7",
+            "x-forwarded-prefix: /v1",
             "x-user: acme"
         ]
     );

@@ -2,7 +2,7 @@
 //!
 //! A path that ends with `/Unary` is answered when the whole request is there, with the same bytes; `/Bidi` sends each
 //! piece back as it comes; `/Trailers` does the same and has the trailer fields of [`MISPLACED`], too; `/Fail` answers with
-//! trailers only; `/Hang` never responds; anything else is `UNIMPLEMENTED`.
+//! trailers only; `/Hang` never responds; `/Redirect` refers to what `x-refer-to` says; anything else is `UNIMPLEMENTED`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -135,6 +135,15 @@ async fn answer(
     let name = head.uri.path().rsplit('/').next().unwrap_or_default();
     if name == "Hang" {
         std::future::pending::<()>().await;
+    }
+    if name == "Redirect" {
+        let to = head.headers.get("x-refer-to").cloned().unwrap_or_else(|| HeaderValue::from_static("/"));
+        let mut answer = Response::builder().status(201);
+        for name in ["location", "content-location", "x-other"] {
+            answer = answer.header(name, to.clone());
+        }
+        respond.send_response(answer.body(()).unwrap(), true)?;
+        return Ok(());
     }
     let answer = Response::builder().header("content-type", "application/grpc");
     if !["Unary", "Bidi", "Trailers"].contains(&name) {
