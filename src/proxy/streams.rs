@@ -1,5 +1,7 @@
 //! One connection over HTTP/2: each of its streams carries a request, which has a task of its own.
 
+mod goaway;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +21,7 @@ use super::downstream::Downstream;
 use super::engine::Engine;
 use crate::gateway::Limits;
 use crate::gateway::upstream::Http2;
+use goaway::Http2Transport;
 
 /// Requests that are not even answered, since they contradict themselves (RFC 9113 §8.1.1), before their connection ends.
 const MALFORMED: usize = 32;
@@ -27,13 +30,25 @@ const MALFORMED: usize = 32;
 /// has cost a decision, and perhaps the upstream a connection (CVE-2023-44487).
 const TAKEN_BACK: u32 = 200;
 
-/// Requests that such a client makes all the same, before its connection ends with what it has under way.
-const UNHEARD: u32 = 1000;
+/// Requests that such a client makes after `GOAWAY`, before its connection ends with what is in flight.
+const MAX_AFTER_GOAWAY: u32 = 1000;
 
-/// How long a client that is told to go has to take leave. What it had sent before it heard of the end is still answered.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a connection waits for a moment without a request in flight before the first `GOAWAY`. Some clients, such as
+/// Python's h2, give up every response that has not ended when it arrives.
+const QUIET_WAIT: Duration = Duration::from_secs(1);
 
-/// `REFUSED_STREAM` and `ENHANCE_YOUR_CALM` (RFC 9113 §7).
+/// The time between the first `GOAWAY` and the last, during which requests are served that the client sent before it had
+/// received the first one. More than a round trip (RFC 9113 §6.8).
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the last `GOAWAY` may take to be sent, and the client to close its side.
+const LAST_GOAWAY: Duration = Duration::from_secs(2);
+
+/// How often a connection that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// `NO_ERROR`, `REFUSED_STREAM` and `ENHANCE_YOUR_CALM` (RFC 9113 §7).
+const NO_ERROR: u32 = 0x0;
 const REFUSED: u32 = 0x7;
 const CALM: u32 = 0xb;
 
@@ -49,71 +64,98 @@ pub(super) async fn serve(engine: &Arc<Engine>, downstream: Downstream, limits: 
 async fn accept(engine: &Arc<Engine>, downstream: Downstream, limits: &Limits, streams: &Arc<Streams>) {
     let digest = Arc::new(Digest { proxy_digest: downstream.get_proxy_digest(), ..Digest::default() });
     let facts = downstream.facts().clone();
-    let stream: Stream = Box::new(downstream.open());
+    let (transport, announcement) = Http2Transport::new(downstream.open());
+    let stream: Stream = Box::new(transport);
     let Ok(mut connection) = handshake(stream, Some(options(limits))).await else { return };
     let watch = engine.edge.shared.drain.watch();
     let mut drain = watch.clone();
     let mut draining = pin!(async move { drop(drain.wait_for(|begun| *begun).await) });
     let mut look = pin!(sleep_until(Instant::now() + limits.idle_timeout));
-    let mut patience = limits.idle_timeout;
-    let (mut leaves, mut told, mut rash) = (false, false, false);
-    let (mut asked, mut unheard, mut malformed) = (0_u32, 0, 0);
-    loop {
-        if leaves && !told {
-            // RFC 9113 §6.8: a request that is on its way is not lost.
-            connection.graceful_shutdown();
-            told = true;
-            patience = FAREWELL;
-            look.as_mut().reset(Instant::now() + patience);
+    let mut end = End::NotYet;
+    let mut rapid_reset = false;
+    let (mut requests, mut after_goaway, mut malformed) = (0_u32, 0, 0);
+    let reason = loop {
+        let now = Instant::now();
+        if let End::Due { latest } = end
+            && (latest <= now || (streams.open() == 0 && !connection.has_streams()))
+        {
+            announcement.send();
+            end = End::Announced { at: now };
         }
         select! {
             biased;
-            () = &mut draining, if !leaves => leaves = true,
+            () = &mut draining, if end == End::NotYet => {
+                end = End::Due { latest: now + QUIET_WAIT };
+                look.as_mut().reset(now);
+            }
             // This is also what reads and writes for all streams.
             accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => match accepted {
                 Ok(Some(H2Accept::Session(mut session))) => {
-                    asked = asked.saturating_add(1);
+                    requests = requests.saturating_add(1);
                     let taken_back = facts.taken_back();
-                    rash |= taken_back >= TAKEN_BACK && taken_back > asked / 2;
-                    leaves |= rash;
-                    let open = if rash { None } else { streams.enter(limits.http2_streams).await };
+                    rapid_reset |= taken_back >= TAKEN_BACK && taken_back > requests / 2;
+                    if rapid_reset && end == End::NotYet {
+                        end = End::Due { latest: now };
+                        look.as_mut().reset(now);
+                    }
+                    let is_late = matches!(end, End::Announced { at } if at.elapsed() >= GOAWAY_GRACE);
+                    let open =
+                        if rapid_reset || is_late { None } else { streams.enter(limits.http2_streams).await };
                     match open {
                         Some(open) => {
                             tokio::spawn(request(engine.clone(), session, watch.clone(), open));
                         }
                         None => session.shutdown_with_reason(REFUSED.into()),
                     }
-                    unheard += u32::from(rash);
-                    if unheard == UNHEARD {
-                        break;
+                    after_goaway += u32::from(rapid_reset);
+                    if after_goaway == MAX_AFTER_GOAWAY {
+                        break CALM;
                     }
                 }
                 Ok(Some(H2Accept::Rejected)) => {
                     malformed += 1;
                     if malformed == MALFORMED {
-                        break;
+                        break CALM;
                     }
                 }
                 Ok(None) | Err(_) => return,
             },
-            () = &mut look => match streams.idle_since() {
-                Some(since) if since.elapsed() >= patience => {
-                    if told {
-                        return;
-                    }
-                    leaves = true;
+            () = &mut look => match (end, streams.idle_since()) {
+                (End::NotYet, Some(since)) if since.elapsed() >= limits.idle_timeout => {
+                    end = End::Due { latest: now };
+                    look.as_mut().reset(now);
                 }
-                Some(since) => look.as_mut().reset(since + patience),
+                (End::NotYet, Some(since)) => look.as_mut().reset(since + limits.idle_timeout),
                 // It is looked at more often than it has to be, rather than each time that a request ends.
-                None => look.as_mut().reset(Instant::now() + patience / 4),
+                (End::NotYet, None) => look.as_mut().reset(Instant::now() + limits.idle_timeout / 4),
+                (End::Announced { at }, Some(since))
+                    if at.elapsed() >= GOAWAY_GRACE
+                        // The last response may not have been sent whole. A client that does not read it is not waited for.
+                        && (!connection.has_streams() || since.elapsed() >= limits.body_timeout) =>
+                {
+                    break NO_ERROR;
+                }
+                (End::Due { .. } | End::Announced { .. }, _) => look.as_mut().reset(Instant::now() + LOOK),
             },
         }
-    }
-    connection.abrupt_shutdown(CALM.into());
-    let _ = timeout(FAREWELL, async {
+    };
+    // The last `GOAWAY`, and the end of the connection once the client has read it; see `goaway`.
+    connection.abrupt_shutdown(reason.into());
+    let _ = timeout(LAST_GOAWAY, async {
         while let Ok(Some(_)) = HttpSession::from_h2_conn(&mut connection, digest.clone()).await {}
     })
     .await;
+}
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It serves.
+    NotYet,
+    /// The first `GOAWAY` is sent when no request is in flight, and at this time at the latest.
+    Due { latest: Instant },
+    /// The first `GOAWAY` was sent.
+    Announced { at: Instant },
 }
 
 /// Serves the request that `session` begins with.

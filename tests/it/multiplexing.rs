@@ -6,6 +6,7 @@ mod bodies;
 mod changing;
 mod ending;
 mod floods;
+mod goaway;
 mod pausing;
 mod refusals;
 mod taking_back;

@@ -102,8 +102,9 @@ async fn ask_until_goaway(client: Client) -> u32 {
     answered
 }
 
+/// Requests in flight are finished over HTTP/1.1, HTTP/2 and WebSocket, and no connection is reset at its end.
 #[tokio::test]
-async fn what_was_begun_is_finished() {
+async fn finishes_requests_in_flight_after_sigterm() {
     let upstream = Upstream::start();
     let events = upstream.events("/events");
     upstream.answer("/ws", Answer::websocket());

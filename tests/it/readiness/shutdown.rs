@@ -44,7 +44,7 @@ async fn keeps_accepting_after_sigterm_until_the_delay_ends() {
             assert_ne!(response.header("Connection"), Some("close"), "{response:?}");
         }
     }
-    let http2 = gateway.https().http2().await;
+    let mut http2 = gateway.https().http2().await;
     for _ in 0..2 {
         http2.get("/during").await.assert_status(200);
     }
@@ -54,7 +54,7 @@ async fn keeps_accepting_after_sigterm_until_the_delay_ends() {
     gateway.wait_for_log(|line| line.message == "a second signal ends the delay").await;
     let last = kept.get("/after").await;
     assert_eq!((last.status, last.header("Connection")), (200, Some("close")));
-    drop(http2);
+    http2.closed().await.unwrap();
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::Connection;
 use super::hpack::status_of;
+use super::{Connection, End};
 use crate::harness::deadline::within;
 
 /// The types of frames.
@@ -113,6 +113,12 @@ impl Frames {
             }
         })
         .await
+    }
+
+    /// How the connection ended, once everything has been read.
+    pub async fn ended(&mut self) -> End {
+        while self.next().await.is_some() {}
+        self.connection.closed().await
     }
 
     /// Reads frames until it is clear what became of `stream`. Answers `SETTINGS` and `PING` on the way.
