@@ -288,7 +288,7 @@ async fn what_is_sent_on_is_in_no_log_whatever_the_upstream_does() {
     // The issuer fails, and the operator gets his token wrong.
     stand.issuer.stop().await;
     let unknown = stand.issuer.token().signed_by(&SigningKey::es256("unknown")).bearer();
-    client.get("/v1/x").header("Authorization", &unknown).await.assert_status(401);
+    client.get("/v1/x").header("Authorization", &unknown).await.assert_status(503);
     let admin = stand.gateway.admin();
     for value in [basic("admin", PASSWORD), format!("Bearer {PASSWORD}"), PASSWORD.to_owned()] {
         let answer = admin.get("/revocations").header("Authorization", &value).await;
