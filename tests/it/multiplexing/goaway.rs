@@ -201,7 +201,7 @@ with httpx.Client(http2=True, verify=os.environ['CA'], timeout=30) as client:
         let begun = || upstream.requests().iter().any(|request| request.path() == "/slow").then_some(());
         within_time(CLIENT, "the request", async {
             while begun().is_none() {
-                sleep(Duration::from_millis(2)).await
+                sleep(Duration::from_millis(2)).await;
             }
         })
         .await;
