@@ -86,6 +86,19 @@ async fn grpcio_sees_status_of_refusals() {
     assert!(!received.complete, "{received:?}");
 }
 
+/// The refusal comes while the client still sends its message, of which most is larger than the window of the stream.
+#[tokio::test]
+async fn grpcio_sees_status_when_refused_while_sending() {
+    let stand = Stand::start().await;
+    let sizes = [60 << 10, 500 << 10, 3 << 20];
+    let calls: Vec<Call<'_>> =
+        sizes.iter().cycle().take(60).map(|size| ("/shop.Orders/Get", vec![], *size)).collect();
+    let seen = call(&stand.gateway, &calls).await;
+    let others: Vec<&Value> = seen.iter().filter(|seen| seen["code"] != "UNAUTHENTICATED").collect();
+    assert!(seen.len() == 60 && others.is_empty(), "{others:#?}");
+    stand.upstream.assert_nothing();
+}
+
 /// Where an upstream speaks HTTP/2, the same calls take another way through the gateway.
 #[tokio::test]
 async fn grpcio_sees_status_of_refusals_in_front_of_grpc_server() {
