@@ -1,5 +1,6 @@
 //! B06: `/readyz` says whether the process can decide as the file says, and shutting down gives load balancers time.
 
+mod haproxy;
 mod shutdown;
 
 use std::time::Duration;
