@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::authn::guessing::Limiter;
 use crate::authn::witness::{Check, Finding, Nobody, Outcome};
 use crate::authn::{Authenticator, Witness};
+use crate::request::origin::TrustedProxies;
 use crate::request::{Malformed, Request};
 use crate::revocation::Revocations;
 use crate::units::ByteSize;
@@ -45,8 +46,8 @@ pub struct Gateway {
     pub identity_headers: IdentityHeaders,
     /// The revocation list and how much it must be in touch.
     pub revocations: Revocations,
-    /// The networks whose forwarding headers are believed.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The proxies in front, and the header in which they say whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// How much a request may ask for.
     pub limits: Limits,
     /// How often somebody may be wrong.

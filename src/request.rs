@@ -5,8 +5,10 @@
 
 pub mod authority;
 pub mod chunks;
+pub mod forwarded;
 pub mod head;
 mod malformed;
+pub mod origin;
 pub mod target;
 
 use std::borrow::Cow;
@@ -16,6 +18,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use authority::Authority;
 pub use malformed::Malformed;
+use origin::Origin;
 use target::Target;
 
 /// A request whose method, host and path have one meaning.
@@ -96,10 +99,10 @@ impl<'a> Request<'a> {
         Ok(Self { method, authority, target, headers, connection, client, body_length: None })
     }
 
-    /// The same request, which the peer has passed on for `client`: what a proxy says that is believed.
+    /// The same request, with what is known of its `origin`.
     #[must_use]
-    pub fn on_behalf_of(self, client: IpAddr) -> Self {
-        Self { client, ..self }
+    pub fn with_origin(self, origin: &Origin) -> Self {
+        Self { client: origin.client(), ..self }
     }
 
     /// The same request, which announces a body of this length (RFC 9110 §8.6).
@@ -113,7 +116,7 @@ impl<'a> Request<'a> {
         self.body_length
     }
 
-    /// Where the request began: the peer, unless it is a proxy that is believed.
+    /// The address of the client: the peer's, or what a trusted proxy has named.
     pub fn client(&self) -> IpAddr {
         self.client
     }

@@ -15,7 +15,7 @@ mod targets;
 use std::path::Path;
 
 /// Pieces that mean something to one of the readers.
-const PIECES: [&[u8]; 40] = [
+const PIECES: [&[u8]; 43] = [
     b"\r\n",
     b"\n",
     b"\r",
@@ -56,6 +56,9 @@ const PIECES: [&[u8]; 40] = [
     b" 0-16383",
     b" myself,master",
     b"->-",
+    b"for=",
+    b", for=10.0.0.2",
+    b"=\"",
 ];
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
@@ -145,6 +148,11 @@ fn entries_of_the_revocation_list() {
 #[test]
 fn files_beside_the_configuration() {
     run("files", 300);
+}
+
+#[test]
+fn forwarded_lines() {
+    run("forwarded", 20_000);
 }
 
 #[test]

@@ -3,10 +3,9 @@
 mod auth;
 mod headers;
 mod names;
+mod proxies;
 mod routes;
 mod upstreams;
-
-use ipnet::IpNet;
 
 use super::document::{Document, FailedAttemptsEntry, LimitsEntry, TestEntry};
 use super::listeners::{self, Admin, Listener};
@@ -14,7 +13,6 @@ use super::logs::{self, Logs};
 use super::tls::{self, Tls};
 use super::tracing::{self, Tracing};
 use super::{Configuration, Purpose, Services, trials};
-use crate::address::Network;
 use crate::authn::guessing::{Limiter, Memory};
 use crate::gateway::matcher::RouteTable;
 use crate::gateway::{Gateway, Limits};
@@ -75,7 +73,7 @@ pub(super) fn compile(
     let tls = tls
         .as_ref()
         .map(|tls| tls::compile(tls, previous.and_then(|previous| previous.tls.as_ref()), loading));
-    let trusted_proxies = compile_trusted_proxies(trusted_proxies, loading);
+    let trusted_proxies = proxies::compile(trusted_proxies, loading);
     let revocation = revocation::compile(revocation.as_ref(), redis.as_ref(), loading);
     let identity_headers = headers::compile(identity.as_ref(), loading);
     let methods = auth::compile(auth, identity_headers.as_ref(), purpose, services, before, loading);
@@ -110,27 +108,6 @@ pub(super) fn compile(
         Some(tls) => Some(tls?),
     };
     Some(Compiled { gateway, listeners, admin, tls, logs, tracing, list, backing, tests: tests.clone() })
-}
-
-fn compile_trusted_proxies(entries: &[Located<String>], loading: &mut Loading<'_>) -> Vec<IpNet> {
-    let mut networks = Vec::new();
-    for entry in entries {
-        match entry.parse::<Network>() {
-            Ok(network) => networks.push(network.net()),
-            Err(error) => {
-                loading.error(entry.place(), error.to_string()).hint(error.hint());
-            }
-        }
-    }
-    // Halves of the internet add up to the whole: what counts is what they cover together.
-    if let Some(entry) = entries.first()
-        && IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0)
-    {
-        loading
-            .error(entry.place(), "these networks cover the whole internet")
-            .hint("whoever is trusted here can pretend to come from any address: list your proxies only");
-    }
-    networks
 }
 
 fn compile_limits(entry: &LimitsEntry) -> Limits {

@@ -1,5 +1,6 @@
 //! The shape of gateway.yaml. Doc comments here become the descriptions that editors show.
 
+mod listen;
 mod logs;
 mod references;
 mod routes;
@@ -18,6 +19,7 @@ use crate::loading::SecretReference;
 use crate::revocation;
 use crate::units::{ByteSize, Quota, TimeSpan};
 use crate::yaml::{Entries, Located};
+pub use listen::{ListenEntry, Redirect, TrustedProxiesEntry, TrustedProxiesSettings};
 pub use logs::{DestinationEntry, LogEntry};
 pub use references::{AuthReference, NameList, UpstreamEntry};
 pub use routes::{
@@ -43,11 +45,10 @@ pub struct Document {
     /// The Redis that holds the revocation list.
     #[serde(default)]
     pub redis: Option<Located<revocation::RedisConfig>>,
-    /// Networks (CIDR) whose `X-Forwarded-*`, `Forwarded`, `X-Request-Id` and `traceparent` fields are believed; nobody by
-    /// default.
+    /// The proxies in front of the gateway: only their forwarding header, `X-Request-Id` and `traceparent` are read. None by
+    /// default. A list of networks means the header `x-forwarded-for`.
     #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub trusted_proxies: Vec<Located<String>>,
+    pub trusted_proxies: TrustedProxiesEntry,
     /// Named ways to say who you are, one kind each.
     #[serde(default)]
     pub auth: Entries<AuthEntry>,
@@ -73,32 +74,6 @@ pub struct Document {
     /// Requests and what is expected of them, for `portcullis test`.
     #[serde(default)]
     pub tests: Vec<Located<TestEntry>>,
-}
-
-/// One address that clients connect to. Exactly one of `tls`, `redirect` and `plaintext` says what is spoken there.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenEntry {
-    /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`.
-    #[schemars(with = "String")]
-    pub address: Located<Address>,
-    /// HTTPS: HTTP/1.1 and HTTP/2 by ALPN.
-    #[serde(default)]
-    pub tls: Option<bool>,
-    /// Plain HTTP that only sends clients to HTTPS.
-    #[serde(default)]
-    pub redirect: Option<Redirect>,
-    /// Plain HTTP. Credentials are never read there, so only public routes can be used.
-    #[serde(default)]
-    pub plaintext: Option<bool>,
-}
-
-/// Where a redirecting listener sends clients.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Redirect {
-    /// To the same URL with `https`.
-    Https,
 }
 
 /// Where operators connect to.

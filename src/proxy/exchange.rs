@@ -13,6 +13,7 @@ use crate::config::Configuration;
 use crate::gateway::admission::Admission;
 use crate::gateway::refusal::{Refusal, Refused};
 use crate::gateway::upstream::UpstreamError;
+use crate::request::origin::Origin;
 use crate::telemetry::trace::Context;
 
 /// What is known about a request while it is being answered.
@@ -26,8 +27,8 @@ pub(super) struct Exchange {
     pub(super) request_id: RequestId,
     /// Its place in a trace; nothing while tracing is off.
     pub(super) trace: Option<Context>,
-    /// The client's address, where trusted proxies are taken into account.
-    pub(super) client: Option<IpAddr>,
+    /// Where it comes from, once its head was read.
+    pub(super) origin: Option<Origin>,
     /// Host and path for the log; empty when they could not be read.
     pub(super) host: String,
     pub(super) path: String,
@@ -95,7 +96,7 @@ impl Exchange {
             began_at,
             request_id: RequestId::default(),
             trace: None,
-            client: None,
+            origin: None,
             host: String::new(),
             path: String::new(),
             verdict: Verdict::Open,
@@ -134,6 +135,11 @@ impl Exchange {
         let error = self.upstream_error.take();
         self.failed_attempts.extend(error.map(|error| FailedAttempt { target: self.target, error }));
         error.is_some()
+    }
+
+    /// The address of the client, once its head was read.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.origin.as_ref().map(Origin::client)
     }
 
     /// The admission, once there is one.

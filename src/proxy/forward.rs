@@ -7,11 +7,10 @@
 mod hop;
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
@@ -19,7 +18,7 @@ use super::request_id::{REQUEST_ID, RequestId};
 use crate::address;
 use crate::gateway::admission::Admission;
 use crate::gateway::fact::IdentityHeaders;
-use crate::request::authority::Authority;
+use crate::request::origin::{Forwarding, Origin, Scheme};
 use crate::request::target::Target;
 use crate::request::{Connection, Transport, normal_header_name};
 use crate::telemetry::trace::{Context, TRACEPARENT, TRACESTATE};
@@ -30,30 +29,38 @@ pub(super) struct Preparation<'a> {
     pub(super) admission: &'a Admission,
     pub(super) connection: &'a Connection,
     pub(super) identity_headers: &'a IdentityHeaders,
-    pub(super) trusted_proxies: &'a [IpNet],
     /// The host that the upstream gets in place of the client's.
     pub(super) host: Option<&'a HeaderValue>,
+    pub(super) origin: &'a Origin,
     pub(super) request_id: &'a RequestId,
     /// The request's place in a trace; nothing while tracing is off, and the caller's fields pass as they are.
     pub(super) trace: Option<&'a Context>,
 }
 
-/// Prefixes of names that only the gateway may set, in their normal form.
-/// `client-cert` is what a proxy that ends TLS says of the client's certificate (RFC 9440 §3).
+/// Prefixes of names that only the gateway may set, in their normal form. `client-cert` is what a proxy that ends TLS says of the client's certificate (RFC 9440 §3).
 const OURS_BY_PREFIX: [&str; 6] =
     ["client-cert", "x-auth-", "x-forwarded-", "x-original-", "x-rewrite-", "x-ssl-client-"];
 
-/// Names that only the gateway may set, or that some upstreams take for another method, address or proxy than the
+/// Names that only the gateway may set, or from which some upstreams read another method, address, scheme or proxy than the
 /// request has. `proxy` becomes `HTTP_PROXY` in CGI (httpoxy).
-const OURS: [&str; 15] = [
+const OURS: [&str; 26] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
     "client-ip",
+    "fastly-client-ip",
     "forwarded",
     "forwarded-for",
+    "front-end-https",
     "proxy",
+    "proxy-client-ip",
     "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "x-client-cert",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-envoy-external-address",
     "x-forwarded",
     "x-host",
     "x-http-method",
@@ -61,21 +68,13 @@ const OURS: [&str; 15] = [
     "x-method-override",
     "x-real-ip",
     "x-request-id",
+    "x-scheme",
+    "x-url-scheme",
 ];
 
 /// Names that mean something in one spelling only: others were never looked at, and an upstream may take them for the one
 /// that was.
 const ONE_SPELLING: [&str; 3] = ["content-length", "transfer-encoding", "x-api-key"];
-
-/// Names that a trusted proxy may set and that are passed on from it, in exactly this spelling.
-const FROM_TRUSTED: [&str; 6] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-];
 
 /// About as many fields are written as most requests get: room is made for them at once.
 const MOST_WRITTEN: usize = 10;
@@ -105,7 +104,6 @@ impl Preparation<'_> {
     }
 
     fn remove_and_write(&self, parts: &mut Parts) -> Result<()> {
-        let before = Forwarding::of(&parts.headers, self.trusts_peer());
         parts.headers.reserve(MOST_WRITTEN);
         self.remove_ours(&mut parts.headers);
         for name in self.admission.credential_to_strip().headers() {
@@ -113,7 +111,7 @@ impl Preparation<'_> {
         }
         join_cookies(&mut parts.headers)?;
         self.rewrite_path(parts)?;
-        self.write_forwarding(parts, before)?;
+        self.write_forwarding(parts)?;
         if let Some(strip) = &self.admission.route().strip_prefix {
             parts.headers.insert(&X_FORWARDED_PREFIX, strip.header.clone());
         }
@@ -125,10 +123,6 @@ impl Preparation<'_> {
         parts.headers.insert(REQUEST_ID, self.request_id.value().clone());
         self.write_trace(&mut parts.headers);
         Ok(())
-    }
-
-    fn trusts_peer(&self) -> bool {
-        is_trusted(self.connection.peer, self.trusted_proxies)
     }
 
     fn remove_ours(&self, headers: &mut HeaderMap) {
@@ -162,32 +156,39 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    fn write_forwarding(&self, parts: &mut Parts, before: Forwarding) -> Result<()> {
-        let Forwarding { addresses, elements, host, proto, others } = before;
-        let peer = self.connection.peer.to_canonical();
-        let own_proto = match self.connection.transport {
-            Transport::Plaintext => "http",
-            Transport::Tls => "https",
+    /// Writes who the client is, and the proxies that the request came through, in both families of headers. What the
+    /// gateway does not believe appears in neither.
+    fn write_forwarding(&self, parts: &mut Parts) -> Result<()> {
+        let peer = self.origin.peer();
+        let own_scheme = match self.connection.transport {
+            Transport::Plaintext => Scheme::Http,
+            Transport::Tls => Scheme::Https,
         };
         let own_host = host_of(parts);
         let peer_text = address::text(peer);
-        let element = forwarded_element(peer, &peer_text, own_host.as_ref(), own_proto);
-        let addresses = match addresses {
-            Some(before) => format!("{before}, {peer_text}"),
-            None => peer_text,
-        };
-        let elements = match elements {
-            Some(before) => format!("{before}, {element}"),
-            None => element,
-        };
+        let element = forwarded_element(peer, &peer_text, own_host.as_ref(), own_scheme);
         let headers = &mut parts.headers;
-        headers.insert(&X_FORWARDED_FOR, value(addresses)?);
-        headers.insert(header::FORWARDED, value(elements)?);
-        headers.insert(&X_FORWARDED_PROTO, proto.unwrap_or_else(|| HeaderValue::from_static(own_proto)));
-        if let Some(host) = host.or(own_host) {
+        let Some(forwarding) = self.origin.forwarding() else {
+            headers.insert(&X_FORWARDED_FOR, value(peer_text)?);
+            headers.insert(header::FORWARDED, value(element)?);
+            headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(own_scheme.name()));
+            if let Some(host) = own_host {
+                headers.insert(&X_FORWARDED_HOST, host);
+            }
+            return Ok(());
+        };
+        let Forwarding { addresses, host, scheme } = forwarding;
+        let mut all: Vec<String> = addresses.iter().map(|hop| address::text(*hop)).collect();
+        all.push(peer_text);
+        headers.insert(&X_FORWARDED_FOR, value(all.join(", "))?);
+        let mut elements = forwarded_elements(forwarding);
+        elements.push(element);
+        headers.insert(header::FORWARDED, value(elements.join(", "))?);
+        let scheme = scheme.unwrap_or(own_scheme);
+        headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
+        if let Some(host) = host.clone().or(own_host) {
             headers.insert(&X_FORWARDED_HOST, host);
         }
-        headers.extend(others);
         Ok(())
     }
 
@@ -237,85 +238,37 @@ fn join_cookies(headers: &mut HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// What a trusted proxy said about where the request came from; nothing of an untrusted one.
-#[derive(Default)]
-struct Forwarding {
-    addresses: Option<String>,
-    elements: Option<String>,
-    host: Option<HeaderValue>,
-    proto: Option<HeaderValue>,
-    others: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Forwarding {
-    fn of(headers: &HeaderMap, trusted: bool) -> Self {
-        if !trusted {
-            return Self::default();
+/// The elements of `Forwarded` for the hops before the peer (RFC 7239 §4): the last one says how the peer received the
+/// request.
+fn forwarded_elements(forwarding: &Forwarding) -> Vec<String> {
+    let Forwarding { addresses, host, scheme } = forwarding;
+    let mut elements: Vec<String> =
+        addresses.iter().map(|hop| format!("for={}", forwarded_node(*hop))).collect();
+    if elements.is_empty() && (host.is_some() || scheme.is_some()) {
+        elements.push("for=unknown".to_owned());
+    }
+    if let Some(nearest) = elements.last_mut() {
+        if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+            *nearest += &format!(";host=\"{host}\"");
         }
-        let joined = |name: &str| {
-            let values: Vec<&str> =
-                headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-            (!values.is_empty()).then(|| values.join(", "))
-        };
-        let one = |name: &str| {
-            let mut values = headers.get_all(name).iter();
-            let first = values.next()?;
-            values.next().is_none().then(|| first.clone())
-        };
-        let others =
-            FROM_TRUSTED.iter().filter(|name| matches!(**name, "x-forwarded-port" | "x-forwarded-prefix"));
-        Self {
-            addresses: joined("x-forwarded-for"),
-            elements: joined("forwarded"),
-            host: one("x-forwarded-host").filter(|value| Authority::parse(value.as_bytes()).is_ok()),
-            proto: one("x-forwarded-proto").filter(|value| matches!(value.as_bytes(), b"http" | b"https")),
-            others: others.filter_map(|name| Some((HeaderName::from_static(name), one(name)?))).collect(),
+        if let Some(scheme) = scheme {
+            *nearest += &format!(";proto={}", scheme.name());
         }
     }
+    elements
 }
 
-/// The client's address: the peer, or what trusted proxies said. Read from the right, the first address that is not
-/// itself a trusted proxy is the one that a trusted proxy has seen.
-pub(super) fn client_address(request: &RequestHeader, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let peer = peer.to_canonical();
-    if trusted.is_empty() || !is_trusted(peer, trusted) {
-        return peer;
-    }
-    let mut client = peer;
-    let lines = request.headers.get_all("x-forwarded-for").iter().rev();
-    for address in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
-        // Whoever stands left of something that cannot be read was not seen by anybody who is trusted.
-        let Some(address) = std::str::from_utf8(address).ok().and_then(|text| read_address(text.trim()))
-        else {
-            break;
-        };
-        client = address.to_canonical();
-        if !is_trusted(client, trusted) {
-            break;
-        }
-    }
-    client
+/// An address as a node of `Forwarded` (RFC 7239 §6): one with colons is quoted.
+fn forwarded_node(hop: IpAddr) -> String {
+    if hop.is_ipv6() { format!("\"[{hop}]\"") } else { address::text(hop) }
 }
 
-/// An address, with or without a port: some proxies write it.
-fn read_address(text: &str) -> Option<IpAddr> {
-    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-    text.parse().ok().or_else(with_port)
-}
-
-/// Whether forwarding fields from `peer` are believed.
-pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
-    let peer = peer.to_canonical();
-    trusted.iter().any(|network| network.contains(&peer))
-}
-
-/// One element of `Forwarded` (RFC 7239 §4).
-fn forwarded_element(peer: IpAddr, peer_text: &str, host: Option<&HeaderValue>, proto: &str) -> String {
-    // An address with colons is quoted.
+/// The gateway's own element of `Forwarded`.
+fn forwarded_element(peer: IpAddr, peer_text: &str, host: Option<&HeaderValue>, scheme: Scheme) -> String {
     let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
     let parts = match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => ["for=", open, peer_text, close, ";host=\"", host, "\";proto=", proto],
-        None => ["for=", open, peer_text, close, "", "", ";proto=", proto],
+        Some(host) => ["for=", open, peer_text, close, ";host=\"", host, "\";proto=", scheme.name()],
+        None => ["for=", open, peer_text, close, "", "", ";proto=", scheme.name()],
     };
     parts.concat()
 }

@@ -1,7 +1,5 @@
 //! From a head in the library's form to a request that can be decided on, or a refusal before anyone is asked.
 
-use std::net::IpAddr;
-
 use http::{Method, Version};
 use pingora::http::RequestHeader;
 
@@ -13,6 +11,7 @@ use crate::gateway::Limits;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::requirement::Methods;
 use crate::request::head::{HeadError, HeadLimits};
+use crate::request::origin::Origin;
 use crate::request::{Malformed, Parts, Request};
 
 /// What the library takes at most, whatever the policy says: it would refuse more in its own words.
@@ -36,14 +35,14 @@ pub(super) fn refusal(error: HeadError) -> Refusal {
     }
 }
 
-/// Reads `head`, which came on the connection that `facts` are about, on behalf of `client`.
+/// Reads `head`, which came from `origin` on the connection that `facts` are about.
 ///
 /// # Errors
 /// What could be read in two ways, asks for a tunnel or, over HTTP/2, is too large.
 pub(super) fn parse<'a>(
     head: &'a RequestHeader,
     facts: &'a Facts,
-    client: IpAddr,
+    origin: &Origin,
     limits: &Limits,
 ) -> Result<Request<'a>, Refusal> {
     let two = head.version == Version::HTTP_2;
@@ -66,7 +65,7 @@ pub(super) fn parse<'a>(
         connection: &facts.connection,
     };
     let request = Request::parse(parts).map_err(Refusal::Malformed)?;
-    Ok(request.on_behalf_of(client))
+    Ok(request.with_origin(origin))
 }
 
 /// Checks what every route requires of a request, and reads the length that it announces for its body. How long the body

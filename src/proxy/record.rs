@@ -48,7 +48,7 @@ pub(super) fn finish(shared: &Shared, session: &ServerSession, exchange: &Exchan
         time: Timestamp(exchange.began_at),
         request_id: exchange.request_id.as_str(),
         trace_id: exchange.trace_id(),
-        client: exchange.client,
+        client: exchange.client(),
         protocol: if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
         method,
         host: &exchange.host,

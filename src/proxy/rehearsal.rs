@@ -20,7 +20,7 @@ use super::answer::{Answer, ClientKind};
 use super::exchange::Verdict;
 use super::facts::Facts;
 use super::fetch::SetupError;
-use super::forward::{self, Preparation, client_address, is_trusted};
+use super::forward::{self, Preparation};
 use super::keys::KeyKeeper;
 use super::record::{self, Logged};
 use super::request_id::{REQUEST_ID, RequestId};
@@ -41,6 +41,7 @@ use crate::gateway::refusal::{Refusal, Refused};
 use crate::gateway::route::Access;
 use crate::gateway::upstream::Upstream;
 use crate::request::head::{Body, HeadReader};
+use crate::request::origin::Origin;
 use crate::request::{Connection, Malformed, Request, Transport};
 use crate::revocation::store::Cursor;
 use crate::revocation::{Backing, OnOutage};
@@ -72,6 +73,8 @@ pub struct Trial<'a> {
 /// What would become of a request.
 #[derive(Debug)]
 pub struct Account {
+    /// The address of the client, where a trusted proxy has named it.
+    pub client: Option<IpAddr>,
     /// What the access log would say of it.
     pub logged: Logged,
     /// The routes that it nearly took.
@@ -198,16 +201,24 @@ impl Rehearsal {
             Ok(head) => head,
             Err(refusal) => return Ok(Account::refused(refusal)),
         };
-        if trial.listener == ListenerKind::Redirect {
-            return Ok(self.redirect(&head, &facts));
-        }
-        self.decide(&head, &facts).await
+        let trusted = &self.configuration.gateway.trusted_proxies;
+        let origin = Origin::of(&head.headers, trial.peer, trusted);
+        let account = if trial.listener == ListenerKind::Redirect {
+            self.redirect(&head, &facts)
+        } else {
+            self.decide(&head, &origin, &facts).await?
+        };
+        Ok(Account { client: Some(origin.client()).filter(|client| *client != origin.peer()), ..account })
     }
 
-    async fn decide(&self, head: &RequestHeader, facts: &Facts) -> Result<Account, RehearsalError> {
+    async fn decide(
+        &self,
+        head: &RequestHeader,
+        origin: &Origin,
+        facts: &Facts,
+    ) -> Result<Account, RehearsalError> {
         let gateway = &self.configuration.gateway;
-        let client = client_address(head, facts.connection.peer, &gateway.trusted_proxies);
-        let request = match reading::parse(head, facts, client, &gateway.limits) {
+        let request = match reading::parse(head, facts, origin, &gateway.limits) {
             Ok(request) => request,
             Err(refusal) => return Ok(Account::refused(refusal)),
         };
@@ -219,7 +230,7 @@ impl Rehearsal {
         let transcript = Transcript::default();
         let verdict = gateway.admit_before(&request, self.clock.unix_seconds(), &transcript).await;
         let account = match verdict {
-            Ok(admission) => match self.forward(&admission, facts, head.clone()) {
+            Ok(admission) => match self.forward(&admission, origin, facts, head.clone()) {
                 Ok(forwarded) => {
                     let logged = record::logged(&Verdict::Admitted(admission));
                     Account::new(logged, Ending::Admitted(forwarded))
@@ -248,13 +259,13 @@ impl Rehearsal {
     fn forward(
         &self,
         admission: &Admission,
+        origin: &Origin,
         facts: &Facts,
         mut head: RequestHeader,
     ) -> Result<Forwarded, Refusal> {
         let gateway = &self.configuration.gateway;
         let sent = head.headers.clone();
-        let trusted = is_trusted(facts.connection.peer, &gateway.trusted_proxies);
-        let kept = sent.get(REQUEST_ID).filter(|_| trusted).and_then(RequestId::accept);
+        let kept = sent.get(REQUEST_ID).filter(|_| origin.is_forwarded()).and_then(RequestId::accept);
         let request_id = if kept.is_some() { Identifier::Sent } else { Identifier::Made };
         forward::accept(&mut head, facts.asks_for_upgrade());
         let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -265,8 +276,8 @@ impl Rehearsal {
             admission,
             connection: &facts.connection,
             identity_headers: &gateway.identity_headers,
-            trusted_proxies: &gateway.trusted_proxies,
             host: admission.route().upstream.host_for(None),
+            origin,
             request_id: &kept.unwrap_or_else(RequestId::fresh),
             trace: None,
         };
@@ -349,7 +360,7 @@ impl Rehearsal {
 
 impl Account {
     fn new(logged: Logged, ending: Ending) -> Self {
-        Self { logged, near: Vec::new(), findings: Vec::new(), ending, notes: Vec::new() }
+        Self { client: None, logged, near: Vec::new(), findings: Vec::new(), ending, notes: Vec::new() }
     }
 
     fn refused(refusal: Refusal) -> Self {

@@ -19,7 +19,6 @@ use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
 use super::drain::OpenConnection;
 use super::engine::Engine;
 use super::facts::Facts;
-use super::forward::is_trusted;
 use super::reading::{self, head_limits};
 use super::record;
 use super::request_id::RequestId;
@@ -78,11 +77,7 @@ pub(super) async fn connection(
 
 /// How many connections one source may have open. A trusted proxy has those of all its clients.
 fn most_of(gateway: &Gateway, peer: IpAddr) -> usize {
-    if is_trusted(peer, &gateway.trusted_proxies) {
-        usize::MAX
-    } else {
-        gateway.limits.connections_per_source
-    }
+    if gateway.trusted_proxies.contains(peer) { usize::MAX } else { gateway.limits.connections_per_source }
 }
 
 async fn handshake(

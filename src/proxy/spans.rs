@@ -147,7 +147,7 @@ pub(super) fn record(shared: &Shared, session: &ServerSession, exchange: &Exchan
     server.attributes.extend(pattern.map(|pattern| Attribute::text("http.route", pattern)));
     server
         .attributes
-        .extend(exchange.client.map(|client| Attribute::text("client.address", client.to_string())));
+        .extend(exchange.client().map(|client| Attribute::text("client.address", client.to_string())));
     server.attributes.extend(told.auth_method.map(|kind| Attribute::text("portcullis.auth_method", kind)));
     if status > 0 {
         server.attributes.push(Attribute::number("http.response.status_code", status));

@@ -17,6 +17,8 @@ pub mod decision;
 pub mod entry;
 #[path = "targets/files.rs"]
 pub mod files;
+#[path = "targets/forwarded.rs"]
+pub mod forwarded;
 #[path = "targets/head.rs"]
 pub mod head;
 #[path = "targets/nodes.rs"]
@@ -32,7 +34,7 @@ pub mod token;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("answers", answers::run),
     ("chunks", chunks::run),
     ("configuration", configuration::run),
@@ -40,6 +42,7 @@ pub const ALL: [(&str, Target); 11] = [
     ("decision", decision::run),
     ("entry", entry::run),
     ("files", files::run),
+    ("forwarded", forwarded::run),
     ("head", head::run),
     ("nodes", nodes::run),
     ("target", target::run),

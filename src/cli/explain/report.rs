@@ -1,5 +1,7 @@
 //! What there is to say about a request, without secrets: what JSON shows, and what the text is made from.
 
+use std::net::IpAddr;
+
 use http::{HeaderName, header};
 use serde::Serialize;
 
@@ -14,6 +16,9 @@ use crate::secret::{Secret, looks_like_a_credential};
 /// What is said about a request.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Report {
+    /// The address of the client, where a trusted proxy has named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) client: Option<IpAddr>,
     /// `public`, `allowed`, `reported`, `redirected` or `refused`, as in the access log.
     pub(in crate::cli) outcome: &'static str,
     /// As in the access log.
@@ -101,7 +106,7 @@ pub(in crate::cli) struct Field {
 impl Report {
     /// What there is to say about `account`.
     pub(in crate::cli) fn of(account: &Account) -> Self {
-        let Account { logged, near, findings, ending, notes } = account;
+        let Account { client, logged, near, findings, ending, notes } = account;
         let plain = |name: &HeaderName, value: &http::HeaderValue| Field {
             name: name.as_str().to_owned(),
             value: Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
@@ -120,6 +125,7 @@ impl Report {
             }
         };
         Self {
+            client: *client,
             outcome: logged.outcome,
             reason: logged.reason,
             status,

@@ -8,6 +8,9 @@ const WIDTH: usize = 100;
 
 pub(super) fn render(report: &Report) -> String {
     let mut lines = Vec::new();
+    if let Some(client) = report.client {
+        lines.push(format!("client    {client}, named by a trusted proxy"));
+    }
     let route = report.route.as_deref().unwrap_or("none");
     lines.push(format!("route     {route}"));
     for NearRoute { route, detail, .. } in &report.near {

@@ -234,14 +234,14 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "auth:\n",
             "trusted_proxies: [10.0.0.0/8, 0.0.0.0/1, 128.0.0.0/1]\nauth:\n",
             vec![
-                "5:19: these networks cover the whole internet (whoever is trusted here can pretend to come from any address: list your proxies only)",
+                "5:19: these networks cover the whole internet (a trusted proxy can claim any client address: list the addresses of your proxies only)",
             ],
         ),
         (
             "auth:\n",
             "trusted_proxies: [\"::/0\"]\nauth:\n",
             vec![
-                "5:19: these networks cover the whole internet (whoever is trusted here can pretend to come from any address: list your proxies only)",
+                "5:19: these networks cover the whole internet (a trusted proxy can claim any client address: list the addresses of your proxies only)",
             ],
         ),
         (
@@ -256,6 +256,42 @@ fn what_is_wrong_is_said_with_its_place_and_a_cure() {
             "trusted_proxies: [127.0.0.1, 10.1.2.3/8]\nauth:\n",
             vec![
                 "5:30: this network has host bits set: 10.1.2.3 is one address of 10.0.0.0/8 (write `10.0.0.0/8` for the whole network, or `10.1.2.3` for this address only)",
+            ],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: { networks: [\"2000::/4\", \"3000::/4\"], header: forwarded }\nauth:\n",
+            vec![
+                "5:31: these networks cover the whole internet (a trusted proxy can claim any client address: list the addresses of your proxies only)",
+            ],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: { networks: [], header: x-forwarded-for }\nauth:\n",
+            vec![
+                "5:30: at least one network must stand here (list the addresses of your proxies, such as `10.0.0.0/24`, or remove `trusted_proxies`)",
+            ],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: { networks: [10.0.0.1] }\nauth:\n",
+            vec!["5:18: `header` is missing here (add `header: …`)"],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: { networks: [10.0.0.1], header: x-real-ip }\nauth:\n",
+            vec!["5:50: this must be one of `forwarded` and `x-forwarded-for`"],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: { networks: [10.0.0.1], headers: forwarded }\nauth:\n",
+            vec!["5:42: unknown key `headers` (did you mean `header`?)"],
+        ),
+        (
+            "auth:\n",
+            "trusted_proxies: 10.0.0.1\nauth:\n",
+            vec![
+                "5:18: a list of networks, or a mapping with `networks` and `header` is expected here, found text",
             ],
         ),
         (

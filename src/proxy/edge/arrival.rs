@@ -9,13 +9,14 @@ use pingora::{Error, ErrorType, Result};
 use super::Edge;
 use crate::config::listeners::ListenerKind;
 use crate::gateway::admission::Admission;
-use crate::gateway::refusal::Refused;
+use crate::gateway::refusal::{Refusal, Refused};
 use crate::proxy::answer::Answer;
 use crate::proxy::exchange::{Exchange, Verdict};
 use crate::proxy::facts::Facts;
-use crate::proxy::forward::{self, client_address, is_trusted};
+use crate::proxy::forward;
 use crate::proxy::request_id::{REQUEST_ID, RequestId};
 use crate::proxy::{reading, record, redirect};
+use crate::request::origin::Origin;
 
 impl Edge {
     /// Decides on the request whose head is in `session`. Returns whether it was answered; otherwise it is admitted.
@@ -54,10 +55,11 @@ impl Edge {
         if request.version != Version::HTTP_2 {
             exchange.began = facts.request_began();
         }
-        exchange.client = Some(client_address(request, peer, &gateway.trusted_proxies));
-        let believed = is_trusted(peer, &gateway.trusted_proxies).then_some(&request.headers);
+        let origin = Origin::of(&request.headers, peer, &gateway.trusted_proxies);
+        let believed = origin.is_forwarded().then_some(&request.headers);
         let sent = believed.and_then(|headers| headers.get(REQUEST_ID));
         exchange.request_id = sent.and_then(RequestId::accept).unwrap_or_else(RequestId::fresh);
+        exchange.origin = Some(origin);
         exchange.trace = self.shared.tracer.as_ref().and_then(|tracer| tracer.begin(believed));
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
@@ -75,8 +77,10 @@ impl Edge {
     ) -> Result<Admission, Refused> {
         let configuration = exchange.configuration.clone();
         let gateway = &configuration.gateway;
-        let client = exchange.client.unwrap_or(facts.connection.peer);
-        let request = reading::parse(session.req_header(), facts, client, &gateway.limits)
+        let Some(origin) = &exchange.origin else {
+            return Err(Refused::without_route(Refusal::UpstreamFailed));
+        };
+        let request = reading::parse(session.req_header(), facts, origin, &gateway.limits)
             .map_err(Refused::without_route)?;
         request.host().clone_into(&mut exchange.host);
         exchange.path = record::loggable_path(request.target().path());

@@ -269,7 +269,9 @@ pub(super) fn prepare(
     request: &mut RequestHeader,
     exchange: &mut Exchange,
 ) -> Result<()> {
-    let (Some(admission), Some(facts)) = (exchange.admission(), Facts::of(session)) else {
+    let (Some(admission), Some(origin), Some(facts)) =
+        (exchange.admission(), &exchange.origin, Facts::of(session))
+    else {
         return Err(Error::explain(ErrorType::InternalError, "no admission, no upstream"));
     };
     if session.is_upgrade_req() {
@@ -280,8 +282,8 @@ pub(super) fn prepare(
         admission,
         connection: &facts.connection,
         identity_headers: &gateway.identity_headers,
-        trusted_proxies: &gateway.trusted_proxies,
         host: admission.route().upstream.host_for(exchange.target),
+        origin,
         request_id: &exchange.request_id,
         trace: exchange.trace.as_ref(),
     };

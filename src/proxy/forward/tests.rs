@@ -74,8 +74,8 @@ fn forwarded(peer: &str, certificate: bool, target: &str, fields: &[(&str, &str)
         admission: &admission,
         connection: &connection,
         identity_headers: &gateway.identity_headers,
-        trusted_proxies: &gateway.trusted_proxies,
         host: None,
+        origin: &Origin::of(&request.headers, connection.peer, &gateway.trusted_proxies),
         request_id: &RequestId::accept(&HeaderValue::from_static("id")).unwrap(),
         trace: None,
     };
@@ -170,27 +170,46 @@ fn the_credential_is_removed_unless_the_method_keeps_it() {
     }
 }
 
+/// Row H05: forwarding headers are read from trusted proxies only, and what they do not set is removed.
 #[test]
-fn forwarding_fields_are_believed_only_from_trusted_proxies() {
+fn reads_forwarding_headers_of_trusted_proxies_only() {
     let fields = [
-        ("X-Forwarded-For", "1.2.3.4"),
+        ("X-Forwarded-For", "9.9.9.9, 1.2.3.4"),
         ("X-Forwarded-Proto", "http"),
         ("X-Forwarded-Host", "shop.example.com"),
         ("X-Forwarded-Prefix", "/p"),
+        ("X-Forwarded-Port", "81"),
+        ("CF-Connecting-IP", "9.9.9.9"),
+        ("X-Scheme", "http"),
     ];
     assert_eq!(forwarded(PEER, false, "/open/a", &fields), ["/open/a", "x-forwarded-for: 192.0.2.7"]);
     assert_eq!(
         forwarded("10.1.1.1", false, "/open/a", &fields),
-        [
-            "/open/a",
-            "x-forwarded-for: 1.2.3.4, 10.1.1.1",
-            "x-forwarded-host: shop.example.com",
-            "x-forwarded-prefix: /p",
-            "x-forwarded-proto: http"
-        ]
+        ["/open/a", "x-forwarded-for: 1.2.3.4, 10.1.1.1", "x-forwarded-proto: http"]
     );
-    let odd = [("X-Forwarded-Proto", "gopher"), ("X-Forwarded-Host", "a@b")];
+    let odd = [("X-Forwarded-Proto", "gopher"), ("X-Forwarded-For", "1.2.3.4, junk")];
     assert_eq!(forwarded("10.1.1.1", false, "/open/a", &odd), ["/open/a", "x-forwarded-for: 10.1.1.1"]);
+}
+
+#[test]
+fn writes_elements_of_forwarded() {
+    let forwarding = |addresses: &[&str], host, scheme| Forwarding {
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        host,
+        scheme,
+    };
+    let host = Some(HeaderValue::from_static("shop.example.com:81"));
+    for (forwarding, expect) in [
+        (forwarding(&[], None, None), vec![]),
+        (forwarding(&["1.2.3.4"], None, None), vec!["for=1.2.3.4"]),
+        (
+            forwarding(&["2001:db8::1", "10.0.0.2"], host, Some(Scheme::Https)),
+            vec!["for=\"[2001:db8::1]\"", "for=10.0.0.2;host=\"shop.example.com:81\";proto=https"],
+        ),
+        (forwarding(&[], None, Some(Scheme::Https)), vec!["for=unknown;proto=https"]),
+    ] {
+        assert_eq!(forwarded_elements(&forwarding), expect);
+    }
 }
 
 #[test]
@@ -205,30 +224,5 @@ fn a_reported_request_carries_an_identity_only_if_it_was_verified() {
         let lines = forwarded(PEER, false, "/watched", &[("X-API-Key", key), ("X-Auth-Subject", "evil")]);
         let subject = lines.iter().find(|line| line.starts_with("x-auth-subject"));
         assert_eq!(subject.map(String::as_str), expect, "{lines:?}");
-    }
-}
-
-#[test]
-fn the_client_is_the_last_address_that_is_not_a_trusted_proxy() {
-    let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-    for (peer, values, expect) in [
-        ("192.0.2.7", vec!["1.2.3.4"], "192.0.2.7"),
-        ("10.0.0.1", vec![], "10.0.0.1"),
-        ("10.0.0.1", vec!["1.2.3.4"], "1.2.3.4"),
-        ("10.0.0.1", vec!["9.9.9.9, 1.2.3.4, 10.0.0.2"], "1.2.3.4"),
-        ("10.0.0.1", vec!["9.9.9.9", "1.2.3.4"], "1.2.3.4"),
-        ("10.0.0.1", vec!["9.9.9.9, junk"], "10.0.0.1"),
-        ("10.0.0.1", vec!["9.9.9.9", "\u{e9}"], "10.0.0.1"),
-        ("10.0.0.1", vec!["9.9.9.9, \u{e9}, 1.2.3.4"], "1.2.3.4"),
-        ("10.0.0.1", vec!["1.2.3.4:5678"], "1.2.3.4"),
-        ("10.0.0.1", vec!["[2001:db8::1]:5678"], "2001:db8::1"),
-        ("::ffff:10.0.0.1", vec!["1.2.3.4"], "1.2.3.4"),
-    ] {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        for value in &values {
-            request.append_header("X-Forwarded-For", *value).unwrap();
-        }
-        let client = client_address(&request, peer.parse().unwrap(), &trusted);
-        assert_eq!(client, expect.parse::<IpAddr>().unwrap(), "{peer} {values:?}");
     }
 }

@@ -233,6 +233,15 @@ async fn forwarding_fields_of_a_stranger_are_replaced() {
         "Client-IP",
         "Client-Cert",
         "Client-Cert-Chain",
+        "CF-Connecting-IP",
+        "Fastly-Client-IP",
+        "Front-End-Https",
+        "Proxy-Client-IP",
+        "WL-Proxy-Client-IP",
+        "X-Azure-ClientIP",
+        "X-Envoy-External-Address",
+        "X-Scheme",
+        "X-URL-Scheme",
         "Proxy",
     ];
     let spelled: Vec<String> = removed.iter().flat_map(|name| spellings(name)).collect();
@@ -294,9 +303,9 @@ async fn the_client_address_is_that_of_the_connection() {
         ([127, 0, 0, 9], "1.2.3.4", "127.0.0.9", "127.0.0.9"),
         ([127, 0, 0, 2], "1.2.3.4", "1.2.3.4", "1.2.3.4, 127.0.0.2"),
         // The client wrote the first; the proxy saw the second.
-        ([127, 0, 0, 2], "9.9.9.9, 1.2.3.4", "1.2.3.4", "9.9.9.9, 1.2.3.4, 127.0.0.2"),
+        ([127, 0, 0, 2], "9.9.9.9, 1.2.3.4", "1.2.3.4", "1.2.3.4, 127.0.0.2"),
         ([127, 0, 0, 2], "1.2.3.4, 127.0.0.3", "1.2.3.4", "1.2.3.4, 127.0.0.3, 127.0.0.2"),
-        ([127, 0, 0, 2], "localhost", "127.0.0.2", "localhost, 127.0.0.2"),
+        ([127, 0, 0, 2], "localhost", "127.0.0.2", "127.0.0.2"),
     ] {
         let client_from = stand.gateway.https().source(Ipv4Addr::from(source));
         let answer = client_from.get("/public/x").header("X-Forwarded-For", sent).await;
