@@ -15,6 +15,7 @@ mod identity;
 mod limits;
 mod logs;
 mod path;
+mod proxies;
 mod random;
 mod readings;
 mod reporting;

@@ -146,6 +146,7 @@ impl Stand {
         for key in ["outcome", "reason", "auth", "subject"] {
             assert_eq!(said[key], line[key], "{name}, {key}: {line}\n{}", finished.stdout);
         }
+        assert_eq!(line["client"], said["client"].as_str().unwrap_or(peer), "{name}: {}", finished.stdout);
         let route = if line["route"] == "none" { Value::Null } else { line["route"].clone() };
         assert_eq!(said["route"], route, "{name}: {line}\n{}", finished.stdout);
         let Some(status) = said["status"].as_u64() else {

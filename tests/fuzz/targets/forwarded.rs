@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use portcullis::request::forwarded::{Element, from_right};
-use portcullis::request::origin::{ForwardingHeader, Origin, TrustedProxies};
+use portcullis::request::origin::{ForwardingHeader, Origin, Scheme, TrustedProxies};
 
 /// Lines are values of `Forwarded`.
 pub fn run(input: &[u8]) {
@@ -43,7 +43,7 @@ pub fn run(input: &[u8]) {
         let origin = Origin::of(&headers, peer, &trusted);
         assert_eq!(origin.client().to_string(), "192.0.2.7");
         let said = origin.forwarding().expect("the peer is trusted");
-        assert_eq!(said.scheme.map(|scheme| scheme.name()), Some("https"));
+        assert_eq!(said.scheme.map(Scheme::name), Some("https"));
     }
 }
 

@@ -63,7 +63,7 @@ impl Kinds {
 
 /// The fields of a request that some upstream could read as `name`: CGI and its relatives make the same variable of all of
 /// them (RFC 3875 section 4.1.18), upper or lower case, with everything but letters and digits as `_`.
-fn aliases<'a>(request: &'a Recorded, name: &str) -> Vec<&'a str> {
+pub(super) fn aliases<'a>(request: &'a Recorded, name: &str) -> Vec<&'a str> {
     let variable = |name: &str| {
         let letter =
             |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_uppercase() as char } else { '_' };

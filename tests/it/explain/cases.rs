@@ -104,7 +104,8 @@ async fn what_is_said_of_paths_hosts_and_methods_is_what_happens() {
         "GET",
         "https://api.example.com/docs/a",
         &[
-            "X-Forwarded-For: 192.0.2.7",
+            "X-Forwarded-For: 198.51.100.1, 192.0.2.7",
+            "Forwarded: for=198.51.100.1",
             "X-Forwarded-Proto: http",
             "X-Forwarded-Host: shop.example.com",
             "X-Request-Id: from-the-proxy",
