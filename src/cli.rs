@@ -133,7 +133,12 @@ fn execute_revoke(arguments: &RevokeArguments) -> Output {
     };
     let longest_token = configuration.gateway.longest_token();
     match runtime.block_on(revoke::run(revoke, &configuration.backing, longest_token, &Clock::system())) {
-        Ok(text) => Output::success(text),
+        Ok(text) => {
+            let warning = revoke.revokes().and_then(|(kind, id)| {
+                revoke::known::warning(kind, id, &configuration.gateway, &file.config)
+            });
+            Output { complaint: warning.unwrap_or_default(), ..Output::success(text) }
+        }
         Err(error) => Output::failure(format!("error: {error}")),
     }
 }

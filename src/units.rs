@@ -66,6 +66,24 @@ impl fmt::Display for TimeSpan {
     }
 }
 
+/// A duration in hours, minutes and seconds, such as `24h 30s`: [`TimeSpan`] writes it in one unit, as files have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanDuration(pub Duration);
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        // `24h` and `36h` are read more easily than `1d` and `1d 12h`.
+        let days = if seconds < 2 * 86_400 { 0 } else { seconds / 86_400 };
+        let rest = seconds - days * 86_400;
+        let parts = [(days, "d"), (rest / 3600, "h"), (rest / 60 % 60, "m"), (rest % 60, "s")];
+        let mut parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        let Some((number, unit)) = parts.next() else { return formatter.write_str("0s") };
+        write!(formatter, "{number}{unit}")?;
+        parts.try_for_each(|(number, unit)| write!(formatter, " {number}{unit}"))
+    }
+}
+
 /// A number of bytes. Written as a whole number and a unit: `B`, `KiB`, `MiB` or `GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);

@@ -1,5 +1,7 @@
-//! `portcullis revoke`: revokes a token, a key, a session or everything of somebody, lifts that again, and shows what
-//! is revoked. It writes to the Redis that the gateway's file names, where every gateway hears of it at once.
+//! `portcullis revoke`: revokes a token, a key, a session or everything issued to a subject, lifts that again, and lists
+//! what is revoked. It writes to the Redis that the configuration file names; Redis announces the change to every gateway.
+
+pub(super) mod known;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,10 +16,11 @@ use crate::revocation::Backing;
 use crate::revocation::entry::{Entry, Invalid, Issuer, Lifetime, Name};
 use crate::revocation::request::lifetime;
 use crate::revocation::store::{Cursor, Failure, LARGEST_PAGE, Listed, Store};
-use crate::units::TimeSpan;
+use crate::units::HumanDuration;
 
 /// Revoke a credential, lift a revocation, or list what is revoked.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     what: What,
@@ -29,12 +32,12 @@ pub struct Args {
         value_parser = NonEmptyStringValueParser::new()
     )]
     issuer: Option<String>,
-    /// How long it stays revoked, such as `24h`, or `never` for until it is lifted. It must be at least as long as the
-    /// credential could still live. Left out: as long as any token of this gateway can live for a jti, sid or client,
-    /// and until it is lifted for a sub, key or user.
+    /// How long the entry stays in force, such as `24h` or `24h 30s`, or `never` until you lift it. You rarely need it:
+    /// without it, an entry for a jti, sid or client lasts as long as any token can live (`max_lifetime` and `leeway` in the
+    /// file), and one for a sub, key or user until you lift it.
     #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["lift", "list"])]
     lifetime: Option<Lifetime>,
-    /// Why; shown by --list.
+    /// Why, and who asks for it; shown by --list and recorded in the audit log of the gateways.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["lift", "list"])]
     reason: Option<String>,
     /// Take the revocation back.
@@ -49,6 +52,14 @@ pub struct Args {
     )]
     limit: usize,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis revoke --key k_4fQ9xT --reason \"found in a public repository\"
+  portcullis revoke --sub 5f0c2a9e-7d0b-4e0c-9d5e-0d7e4a1b2c3d --reason \"left the company\"
+  portcullis revoke --jti 7d9c3e --issuer https://id.example.com
+  portcullis revoke --key k_4fQ9xT --lift
+  portcullis revoke --list";
 
 /// What is meant; exactly one of them.
 #[derive(Clone, Debug, clap::Args)]
@@ -86,7 +97,7 @@ pub enum Error {
          API, or give it a `redis` section"
     )]
     InMemory,
-    /// What is asked for makes no sense.
+    /// The entry would be invalid.
     #[error("{0}")]
     Invalid(#[from] Invalid),
     /// The list is out of reach.
@@ -122,6 +133,13 @@ pub async fn run(
     Ok(revoked(&entry, longest_token))
 }
 
+impl Args {
+    /// What is to be revoked, as a kind and what was given for it; `None` for a listing and for lifting.
+    pub(super) fn revokes(&self) -> Option<(Kind, &str)> {
+        self.what.named().filter(|_| !self.lift)
+    }
+}
+
 impl What {
     /// The kind and what was given for it, or `None` for a listing.
     fn named(&self) -> Option<(Kind, &str)> {
@@ -139,32 +157,59 @@ impl What {
     }
 }
 
+/// What the user is told about a new entry.
 fn revoked(entry: &Entry, longest_token: Option<Duration>) -> String {
     let (name, lifetime) = (entry.name(), entry.lifetime());
     let mut text = match entry.time() {
         None => format!("revoked {name} {lifetime}"),
         Some(time) => format!("revoked what was issued to {name} until {}, {lifetime}", rfc3339(time)),
     };
-    if let (Some(chosen), Some(longest)) = (lifetime.duration(), longest_token)
-        && chosen < longest
-    {
-        let longest = TimeSpan::seconds(longest.as_secs());
+    let Some(chosen) = lifetime.duration() else { return text };
+    if let Some(longest) = longest_token.filter(|longest| concerns_tokens(name.kind()) && chosen < *longest) {
+        let longest = HumanDuration(longest);
         let _ = write!(
             text,
-            "\nnote: this gateway accepts tokens that live for {longest}; one that outlives this entry is accepted again"
+            "\nnote: the gateway accepts tokens that live for {longest}: one that outlives this entry is accepted again. \
+             Without `--for`, the entry lasts long enough"
+        );
+    }
+    if let Some(what) = outlasting(name.kind()) {
+        let _ = write!(
+            text,
+            "\nnote: {what} accepted again after that. Without `--for`, the entry lasts until you lift it"
         );
     }
     text
 }
 
+fn concerns_tokens(kind: Kind) -> bool {
+    match kind {
+        Kind::Client | Kind::Jti | Kind::Sid | Kind::Sub => true,
+        Kind::Key | Kind::User => false,
+    }
+}
+
+/// Credentials that an entry of this kind revokes and that have no end of their own.
+fn outlasting(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Key => Some("the key is"),
+        Kind::Sub => Some("API keys and Basic users of this subject are"),
+        Kind::User => Some("the user is"),
+        Kind::Client | Kind::Jti | Kind::Sid => None,
+    }
+}
+
 fn lifted(name: &Name, was_there: bool) -> String {
     if was_there {
-        format!("lifted {name}")
-    } else if name.kind() == Kind::Jti {
-        format!("{name} was not revoked; a jti that was revoked with --issuer is lifted with --issuer")
-    } else {
-        format!("{name} was not revoked")
+        return format!("lifted {name}");
     }
+    let mut text = format!(
+        "{name} is not in Redis; gateways that still enforce it, because Redis has lost it, lift it now"
+    );
+    if name.kind() == Kind::Jti {
+        text.push_str("\nnote: a jti that was revoked with --issuer is lifted with --issuer");
+    }
+    text
 }
 
 async fn list(store: &Store, limit: usize) -> Result<String, Error> {

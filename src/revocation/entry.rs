@@ -13,7 +13,7 @@ use super::cutoff::carries_time;
 use crate::authn::api_key::format::{self, Shape};
 use crate::authn::revocable::{Kind, issuer_hash};
 use crate::fingerprint::Fingerprint;
-use crate::units::TimeSpan;
+use crate::units::{HumanDuration, TimeSpan};
 
 /// Every entry is a key that begins with this.
 pub const PREFIX: &str = "portcullis:revoked:";
@@ -132,7 +132,7 @@ fn is_issuer_hash(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// How long an entry stands. Written like `24h`, or `never` for one that ends only when it is lifted.
+/// How long an entry stays in force. Written like `24h` or `24h 30s`, or `never` for one that ends only when it is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// Until it is lifted.
@@ -173,8 +173,13 @@ impl FromStr for Lifetime {
         if text == "never" {
             return Ok(Self::Endless);
         }
-        let span: TimeSpan = text.parse().map_err(|_| Invalid::LifetimeSyntax)?;
-        Self::new(span.duration())
+        // As it is shown, such as `24h 30s`.
+        let mut parts = text.split_ascii_whitespace().map(str::parse::<TimeSpan>).peekable();
+        parts.peek().ok_or(Invalid::LifetimeSyntax)?;
+        parts
+            .try_fold(Duration::ZERO, |sum, part| sum.checked_add(part.ok()?.duration()))
+            .ok_or(Invalid::LifetimeSyntax)
+            .and_then(Self::new)
     }
 }
 
@@ -182,7 +187,9 @@ impl fmt::Display for Lifetime {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endless => formatter.write_str("until it is lifted"),
-            Self::Seconds(seconds) => write!(formatter, "for {}", TimeSpan::seconds(*seconds)),
+            Self::Seconds(seconds) => {
+                write!(formatter, "for {}", HumanDuration(Duration::from_secs(*seconds)))
+            }
         }
     }
 }

@@ -11,10 +11,10 @@
 //!     +hello +select +client|tracking +ping +info +scan +pttl +getrange +get +set
 //! ```
 //!
-//! `SELECT` only for a database other than 0, and `SET` only to mark the list with an epoch. Without an epoch nobody can
-//! tell a list that was emptied while a gateway was not connected, so what is gone then stays revoked until it expires.
-//! To write with the command line or the admin API, add `+del +multi +exec`; in a cluster, `+asking +cluster|info
-//! +cluster|nodes +cluster|slots`.
+//! `SELECT` only for a database other than 0, and `SET` only to mark the list with an epoch. Without an epoch, the gateway
+//! cannot tell a list that was emptied while it was not connected, so what is gone then stays revoked until it expires.
+//! Revoking needs `+set`, lifting `+del +set +multi +exec`, listing nothing else; in a cluster, everything needs `+asking
+//! +cluster|info +cluster|nodes +cluster|slots` besides.
 
 pub mod cluster;
 mod connection;
@@ -26,6 +26,7 @@ mod lineage;
 mod listing;
 pub mod meter;
 mod reading;
+mod right;
 mod sentinel;
 mod server;
 mod writing;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cluster;
+mod command;
 mod credentials;
 mod entries;
 mod failover;

@@ -56,7 +56,7 @@ async fn revoking_lifting_and_listing() {
             DAY,
             Ok("revoked what was issued to sub:alice until 2026-11-21T09:00:00Z, until it is lifted"),
         ),
-        ("--jti t1", DAY, Ok("revoked jti:*:t1 for 1d")),
+        ("--jti t1", DAY, Ok("revoked jti:*:t1 for 24h")),
         (
             "--jti t1 --issuer https://id --for never",
             DAY,
@@ -73,7 +73,7 @@ async fn revoking_lifting_and_listing() {
             "--sid s1 --for 1h",
             DAY,
             Ok(
-                "revoked sid:s1 for 1h\nnote: this gateway accepts tokens that live for 1d; one that outlives this entry is accepted again",
+                "revoked sid:s1 for 1h\nnote: the gateway accepts tokens that live for 24h: one that outlives this entry is accepted again. Without `--for`, the entry lasts long enough",
             ),
         ),
         (
@@ -82,14 +82,30 @@ async fn revoking_lifting_and_listing() {
             Ok("revoked what was issued to client:c until 2026-11-21T09:00:00Z, for 2d"),
         ),
         ("--key k_1 --lift", DAY, Ok("lifted key:k_1")),
-        ("--key k_1 --lift", DAY, Ok("key:k_1 was not revoked")),
+        (
+            "--key k_1 --lift",
+            DAY,
+            Ok(
+                "key:k_1 is not in Redis; gateways that still enforce it, because Redis has lost it, lift it now",
+            ),
+        ),
+        (
+            "--key k_1 --for 1h",
+            DAY,
+            Ok(
+                "revoked key:k_1 for 1h\nnote: the key is accepted again after that. Without `--for`, the entry lasts until you lift it",
+            ),
+        ),
+        ("--key k_1 --lift", DAY, Ok("lifted key:k_1")),
         ("--sid s1 --lift", DAY, Ok("lifted sid:s1")),
         ("--client c --lift", DAY, Ok("lifted client:c")),
         ("--jti t1 --lift", DAY, Ok("lifted jti:*:t1")),
         (
             "--jti t1 --lift",
             DAY,
-            Ok("jti:*:t1 was not revoked; a jti that was revoked with --issuer is lifted with --issuer"),
+            Ok(
+                "jti:*:t1 is not in Redis; gateways that still enforce it, because Redis has lost it, lift it now\nnote: a jti that was revoked with --issuer is lifted with --issuer",
+            ),
         ),
     ] {
         let told = run(&parse(line).unwrap(), &backing, longest, &clock).await;

@@ -135,5 +135,16 @@ fn lifetimes() {
     ] {
         assert_eq!(text.parse(), expect, "{text}");
     }
-    assert_eq!(Lifetime::Seconds(86_400).to_string(), "for 1d");
+    for (seconds, shown) in [
+        (86_400, "24h"),
+        (86_430, "24h 30s"),
+        (2 * 86_400, "2d"),
+        (90 * 86_400 + 5_400, "90d 1h 30m"),
+        (59, "59s"),
+        (3_601, "1h 1s"),
+    ] {
+        let lifetime = Lifetime::Seconds(seconds);
+        assert_eq!(lifetime.to_string(), format!("for {shown}"));
+        assert_eq!(shown.parse(), Ok(lifetime), "what is shown can be given");
+    }
 }

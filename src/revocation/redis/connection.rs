@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::cluster::{Asking, Elsewhere};
 use super::endpoint::Endpoint;
 use super::meter::Meter;
+use super::right::missing_right;
 use super::server::{Route, Server};
 
 /// A connection that is logged in. Commands are answered while its [`Driver`] is polled.
@@ -120,11 +121,6 @@ impl Connection {
     pub(super) async fn ask_all(&mut self, commands: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, Loss> {
         Ok(commands.ignore_errors().query_async(&mut self.0).await?)
     }
-
-    /// Sends the commands as one transaction; any error is the error of all.
-    pub(super) async fn transact<T: FromRedisValue>(&mut self, commands: &mut Pipeline) -> Result<T, Loss> {
-        commands.atomic().query_async(&mut self.0).await.map_err(Loss::of_transaction)
-    }
 }
 
 /// Why Redis cannot be used.
@@ -156,6 +152,18 @@ pub enum Loss {
     /// The log-in is answered with something that may have the password in it.
     #[error("the server does not take the log-in: Redis 6 or newer, or Valkey, is needed")]
     LogIn,
+    /// An ACL of Redis forbids a command; this is how the right to use it is written.
+    #[error(
+        "the Redis user has no right to run `{}`: grant it with `ACL SETUSER USER +{_0}`, and keep it with `ACL SAVE`",
+        _0.replace('|', " ").to_uppercase()
+    )]
+    NoRight(&'static str),
+    /// An ACL of Redis forbids the keys of the list.
+    #[error(
+        "the Redis user may not use the keys of the revocation list: grant them with `ACL SETUSER USER \
+         ~portcullis:*`, and keep that with `ACL SAVE`"
+    )]
+    NoRightToKeys,
     /// There is no Sentinel to ask.
     #[error("there is no Sentinel to ask")]
     NoSentinel,
@@ -228,27 +236,6 @@ impl Loss {
 }
 
 impl Loss {
-    /// A transaction is refused where its key is not, command by command.
-    fn of_transaction(error: RedisError) -> Self {
-        let errors = error.clone().into_server_errors();
-        let first = errors.iter().flat_map(|errors| errors.iter()).next();
-        let is_about_place = |kind| {
-            matches!(
-                kind,
-                ServerErrorKind::Ask
-                    | ServerErrorKind::ClusterDown
-                    | ServerErrorKind::Moved
-                    | ServerErrorKind::TryAgain
-            )
-        };
-        match first {
-            Some((_, first)) if first.kind().is_some_and(is_about_place) => {
-                RedisError::from(first.clone()).into()
-            }
-            Some(_) | None => error.into(),
-        }
-    }
-
     fn elsewhere(error: &RedisError, asking: Asking, text: String) -> Self {
         let place = error.redirect_node().and_then(|(place, _)| Elsewhere::read(asking, place));
         place.map_or(Self::Refused(text), Self::Elsewhere)
@@ -272,6 +259,10 @@ impl From<RedisError> for Loss {
                 Self::TryAgain(text)
             }
             ErrorKind::Server(ServerErrorKind::Moved) => Self::elsewhere(&error, Asking::No, text),
+            // A transaction that may not be carried out is discarded, with the reason in the text.
+            ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ExecAbort) => {
+                missing_right(error.detail().unwrap_or_default()).unwrap_or(Self::Refused(text))
+            }
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::ReadOnly,
             ErrorKind::Io => Self::Transport(text),
             _ => Self::Refused(text),

@@ -162,6 +162,8 @@ fn listed(key: &[u8], answers: &[RedisResult<Value>], now: u64) -> Result<Option
     };
     let value = match value {
         Ok(Value::BulkString(value)) => value.as_slice(),
+        // Without the right to read it, the list would show entries without reasons and times.
+        Err(error) if error.code() == Some("NOPERM") => return Err(Loss::from(error.clone())),
         Ok(_) | Err(_) => &[],
     };
     let issued_until = carries_time(name.kind()).then(|| Stamp::read(value)).and_then(|stamp| stamp.millis);

@@ -1,7 +1,7 @@
 //! Writes entries to Redis. Each operation opens a connection of its own: revocations are rare, and nothing is left behind
 //! that could be in a bad state.
 
-use redis::{Cmd, Value, cmd, pipe};
+use redis::{Cmd, RedisResult, Value, cmd, pipe};
 
 use super::cluster::Asking;
 use super::connection::{Connection, Loss};
@@ -58,21 +58,34 @@ impl Server {
     }
 }
 
+/// The answer to the last command of several; the first error is the error of all, because the others only follow from it.
+fn last_of(answers: Vec<RedisResult<Value>>, command: &'static str) -> Result<Value, Loss> {
+    let mut last = None;
+    for answer in answers {
+        last = Some(answer?);
+    }
+    last.ok_or(Loss::Nonsense(command))
+}
+
 impl Change<'_> {
     /// Makes the change and says whether there was an entry, if that is to be known.
     pub(super) async fn make(&self, connection: &mut Connection, asking: Asking) -> Result<bool, Loss> {
         match self {
             Self::Remove(key) => {
-                if asking == Asking::Yes {
-                    connection.ask::<()>(&cmd("ASKING")).await?;
+                let mut delete = pipe();
+                asking.precede(&mut delete).cmd("DEL").arg(key);
+                match last_of(connection.ask_all(&mut delete).await?, "DEL")? {
+                    Value::Int(1..) => return Ok(true),
+                    Value::Int(_) => {}
+                    _ => return Err(Loss::Nonsense("DEL")),
                 }
-                // A gateway may still refuse what Redis has lost. It hears of a key only when there is one to remove, so
-                // there is made to be one.
-                let mut commands = pipe();
-                commands.cmd("DEL").arg(key).cmd("SET").arg(key).arg("").arg("EX").arg(1).ignore();
-                commands.cmd("DEL").arg(key).ignore();
-                let (removed,): (u64,) = connection.transact(&mut commands).await?;
-                Ok(removed > 0)
+                // Redis has lost the entry, or never had it. Gateways may still enforce it, and Redis announces a key only
+                // when there is one to remove: so a key is made and removed, in a transaction that no gateway sees half of.
+                let mut announce = pipe();
+                asking.precede(&mut announce).cmd("MULTI");
+                announce.cmd("SET").arg(key).arg("").arg("EX").arg(1).cmd("DEL").arg(key).cmd("EXEC");
+                last_of(connection.ask_all(&mut announce).await?, "EXEC")?;
+                Ok(false)
             }
             Self::Set(set) => {
                 let mut commands = pipe();

@@ -187,7 +187,7 @@ async fn a_user_with_few_rights() {
         redis.cli(&["ACL", "SETUSER", "portcullis", "+scan"]).await;
     };
     outlasts(&gateway, &cast, &redis, "NOPERM", begin, end).await;
-    gateway.wait_for_log(|line| line.message.contains("no permissions")).await;
+    gateway.wait_for_log(|line| line.message.contains("has no right to run")).await;
     // The same rights are enough to revoke and to lift.
     let body = serde_json::json!({ "kind": "key", "id": "k_acme" });
     gateway.admin().post("/revocations").json(&body).await.assert_status(201);

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use super::super::fixture::{Following, Redis, run, server, until};
-use crate::authn::revocable::Revocable;
+use crate::authn::revocable::{Kind, Revocable};
+use crate::clock::Clock;
 use crate::revocation::Standing::{Good, Revoked, Unknown};
+use crate::revocation::entry::{Entry, Issuer, Lifetime, Name};
+use crate::revocation::store::{Cursor, Store};
 
 const RIGHTS: [&str; 10] = [
     "+hello",
@@ -61,6 +64,63 @@ async fn a_user_with_minimal_rights() {
         following.stands(&subject("alice"), Good).await;
     }
     assert!(following.lives());
+}
+
+/// Each command of `portcullis revoke` works with exactly the rights that the documentation lists for it, and a missing right
+/// is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_missing_right_of_each_command() {
+    let redis = Redis::start();
+    let mut client = redis.client();
+    let following = Following::ready(&redis).await;
+    let login = ", username: gateway, password: \"${REDIS_PASSWORD}\"";
+    let store = Store::redis(section(&redis, login), Clock::system());
+    let name = Name::new(Kind::Sub, "mallory", Issuer::Any).unwrap();
+    let entry = Entry::new(name.clone(), Lifetime::Endless, "", 1000).unwrap();
+    let mallory = subject("mallory");
+    let log_in = ["+hello", "+select"];
+    let set_rights = |client: &mut redis::Connection, rights: &[&str], without: &str| {
+        let user = ["ACL", "SETUSER", "gateway", "reset", "on", ">hunter2", "~portcullis:*", "nocommands"];
+        let rights: Vec<&str> = rights.iter().copied().filter(|right| *right != without).collect();
+        run(client, &[&user[..], &log_in, &rights].concat());
+    };
+    for (what, rights) in [
+        ("revoke", &["+set"][..]),
+        ("lift", &["+del"]),
+        ("lift what Redis has lost", &["+del", "+set", "+multi", "+exec"]),
+        ("list", &["+scan", "+pttl", "+getrange"]),
+    ] {
+        for without in [&[""], rights].concat() {
+            run(&mut client, &["SELECT", "1"]);
+            run(&mut client, &["SET", "portcullis:revoked:sub:mallory", "1000"]);
+            if what == "lift what Redis has lost" {
+                run(&mut client, &["FLUSHDB"]);
+            }
+            set_rights(&mut client, rights, without);
+            let result = match what {
+                "revoke" => store.add(&entry).await,
+                "list" => store.list(None, &Cursor::default(), 10).await.map(|_| ()),
+                _ => store.remove(&name).await.map(|_| ()),
+            };
+            match (without.strip_prefix('+'), result) {
+                (None, result) => result.unwrap(),
+                (Some(command), Err(error)) => {
+                    let text = error.to_string();
+                    let named = format!("no right to run `{}`", command.to_uppercase());
+                    let cure = format!("`ACL SETUSER USER +{command}`");
+                    assert!(
+                        text.contains(&named) && text.contains(&cure),
+                        "{what} without {without}: {text}"
+                    );
+                }
+                (Some(command), Ok(())) => panic!("{what} works without {command}"),
+            }
+        }
+    }
+    set_rights(&mut client, &["+del", "+set", "+multi", "+exec", "resetkeys", "~other:*"], "");
+    let text = store.add(&entry).await.unwrap_err().to_string();
+    assert!(text.contains("may not use the keys of the revocation list"), "{text}");
+    assert_eq!(following.standing(&mallory), Good, "another database is another list");
 }
 
 #[tokio::test(flavor = "multi_thread")]
