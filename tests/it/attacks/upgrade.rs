@@ -61,10 +61,8 @@ async fn half_an_upgrade_is_none() {
 /// Row F04.
 #[tokio::test]
 async fn half_an_upgrade_waits_no_longer() {
-    let short = ROUTES.replace(
-        "upstreams: { app: \"{upstream}\" }",
-        "upstreams: { app: { targets: [\"{upstream}\"], timeouts: { request: 300ms } } }",
-    );
+    let short = ROUTES
+        .replace("app: \"{upstream}\",", "app: { targets: [\"{upstream}\"], timeouts: { request: 300ms } },");
     let stand = Stand::with(&short).await;
     stand.upstream.answer("/public/x", Answer::hang());
     for (what, request) in halves() {
