@@ -78,11 +78,11 @@ async fn names_missing_right_of_each_command() {
     let name = Name::new(Kind::Sub, "mallory", Issuer::Any).unwrap();
     let entry = Entry::new(name.clone(), Lifetime::Endless, "", 1000).unwrap();
     let mallory = subject("mallory");
-    let log_in = ["+hello", "+select"];
+    let to_connect = ["+hello", "+select"];
     let set_rights = |client: &mut redis::Connection, rights: &[&str], without: &str| {
         let user = ["ACL", "SETUSER", "gateway", "reset", "on", ">hunter2", "~portcullis:*", "nocommands"];
         let rights: Vec<&str> = rights.iter().copied().filter(|right| *right != without).collect();
-        run(client, &[&user[..], &log_in, &rights].concat());
+        run(client, &[&user[..], &to_connect, &rights].concat());
     };
     for (what, rights) in [
         ("revoke", &["+set"][..]),
