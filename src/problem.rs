@@ -336,6 +336,14 @@ impl Problems {
         (shown, left)
     }
 
+    /// A line for each error that is shown, and one that says how many are not: what is a reason to refuse a file.
+    pub fn error_lines(&self) -> Vec<String> {
+        let errors: Vec<&Problem> =
+            self.sorted().into_iter().filter(|problem| problem.is_error()).take(MOST_SHOWN).collect();
+        let left = self.error_count() - errors.len();
+        errors.into_iter().map(ToString::to_string).chain(and_more(left)).collect()
+    }
+
     /// A line for each that is shown, and one that says how many are not.
     pub fn lines(&self) -> Vec<String> {
         let (shown, left) = self.shown();

@@ -270,15 +270,23 @@ pub struct UpstreamSettings {
 pub struct TimeoutsEntry {
     /// For a connection, TLS included.
     pub connect: TimeSpan,
-    /// For the head of the answer, and then for each piece of its body.
+    /// For the head of the response, after the last piece of the request.
     pub request: TimeSpan,
+    /// For each pause in a response after its head: server-sent events, gRPC, downloads. Also how long an upgraded connection
+    /// (WebSocket) may be silent in both directions.
+    pub stream_idle: TimeSpan,
     /// Before an unused connection is closed.
     pub idle: TimeSpan,
 }
 
 impl Default for TimeoutsEntry {
     fn default() -> Self {
-        Self { connect: TimeSpan::seconds(1), request: TimeSpan::seconds(15), idle: TimeSpan::seconds(60) }
+        Self {
+            connect: TimeSpan::seconds(1),
+            request: TimeSpan::seconds(15),
+            stream_idle: TimeSpan::seconds(300),
+            idle: TimeSpan::seconds(60),
+        }
     }
 }
 

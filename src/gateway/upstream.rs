@@ -98,8 +98,10 @@ pub struct UpstreamTls {
 pub struct Timeouts {
     /// For a connection, TLS included.
     pub connect: Duration,
-    /// For silence: until the answer begins, and then between its pieces.
+    /// For the head of the response, after the last piece of the request.
     pub request: Duration,
+    /// For each pause in a response after its head, and in both directions of an upgraded connection.
+    pub stream_idle: Duration,
     /// Before an unused connection is closed.
     pub idle: Duration,
 }
@@ -126,6 +128,17 @@ impl Upstream {
             Destination::Echo => Some(ECHO),
             Destination::Targets(targets) => targets.get(position?).map(|target| &*target.label),
         }
+    }
+}
+
+impl Upstream {
+    /// Its name, the label of each target, and whether requests use the target as if it had never failed.
+    pub fn target_states(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        let targets = match &self.destination {
+            Destination::Echo => None,
+            Destination::Targets(targets) => Some(targets.iter()),
+        };
+        targets.into_iter().flatten().map(|target| (&*self.name, &*target.label, target.health.is_healthy()))
     }
 }
 

@@ -184,6 +184,9 @@ impl AdminApp {
             let is_degraded = degraded.iter().any(|each| each.dependency() == dependency);
             metrics.degraded(dependency).set(is_degraded.into());
         }
+        metrics.show_targets(
+            configuration.gateway.upstreams.iter().flat_map(|upstream| upstream.target_states()),
+        );
         metrics.show_jwks(issuers.iter().map(|source| (source.auth(), source.series())));
         let now = self.shared.clock.unix_seconds();
         metrics.show_api_key_expiry(configuration.gateway.methods.iter().filter_map(|method| match method {

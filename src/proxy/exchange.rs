@@ -142,6 +142,16 @@ impl Exchange {
         self.origin.as_ref().map(Origin::client)
     }
 
+    /// Whether this request could not connect to the target at `position`.
+    pub(super) fn could_not_connect(&self, position: usize) -> bool {
+        let last = self.upstream_error.map(|error| FailedAttempt { target: self.target, error });
+        self.failed_attempts
+            .iter()
+            .copied()
+            .chain(last)
+            .any(|attempt| attempt.target == Some(position) && attempt.error.is_before_the_request())
+    }
+
     /// The admission, once there is one.
     pub(super) fn admission(&self) -> Option<&Admission> {
         match &self.verdict {

@@ -42,7 +42,7 @@ struct Refused<'a> {
     /// Its fingerprint.
     policy: &'a str,
     by: Prompt,
-    /// That it was refused before, and has not changed since.
+    /// That it was refused before.
     before: Option<Refusal>,
 }
 
@@ -90,7 +90,8 @@ impl Reloader {
             } else {
                 continue;
             };
-            let before = refused.take().filter(|_| by == Prompt::Retry);
+            // An operator who sends the signal wants to know what is wrong, even if it is what was wrong before.
+            let before = refused.take().filter(|_| by != Prompt::Signal);
             let began = self.shared.clock.unix_millis();
             let outcome = self.reload(by, before).await;
             self.replaced.extend(outcome.replaced);
@@ -114,7 +115,8 @@ impl Reloader {
                 return self.refuse(&[problem], before.files.iter().cloned().collect(), refused);
             }
             Ok(Err(rejected)) => {
-                let problems = rejected.problems.lines();
+                // Warnings are no reason to refuse it, and the policy is not in force.
+                let problems = rejected.problems.error_lines();
                 let mut files = rejected.files;
                 files.extend(before.files.iter().cloned());
                 let refused = Refused { policy: &rejected.fingerprint, by, before: refused_before };
@@ -157,7 +159,7 @@ impl Reloader {
         let Refused { policy, by, before } = refused;
         self.shared.metrics.reload_successful.set(0);
         self.shared.metrics.reloads_refused.inc();
-        let (refusal, word) = Refusal::new(problems.join("\n"), before, Instant::now());
+        let (refusal, word) = Refusal::new(problems.join("\n"), before, by == Prompt::File, Instant::now());
         let said = match word {
             Word::News => {
                 self.shared.audit.record(&Event::PolicyRefused { policy, by, problems });

@@ -1,7 +1,8 @@
 //! Another protocol on a connection: asked for, agreed to or not, and for how long it may go on.
 //!
-//! The proxy library knows one time-out for everything that an upstream sends. A WebSocket may be silent for hours, so the
-//! library gets none for requests that ask for one, and the time for the answer is kept here.
+//! The proxy library knows one timeout for everything that an upstream sends. A WebSocket may be silent for longer than an
+//! upstream may take to respond, so the library gets none for requests that ask for one. The time for the response and the
+//! time of a silence after it are kept here.
 
 mod connect;
 
@@ -34,6 +35,10 @@ enum State {
 struct Lease {
     holds: Box<dyn Fn() -> bool + Send + Sync>,
     ticks: Interval,
+    /// How long both sides may be silent.
+    idle: Duration,
+    /// When one of them last sent something.
+    active: Instant,
 }
 
 /// What a connection that asked for another protocol may do.
@@ -43,6 +48,8 @@ pub(super) enum Progress {
     Agreed,
     /// No longer speak it: the credential is no longer good.
     Ended,
+    /// No longer speak it: both sides have been silent for too long.
+    Idle,
     /// No longer wait: the upstream did not answer in time.
     Overdue,
     /// Wait.
@@ -58,16 +65,23 @@ impl Upgrade {
         *self.state() = State::Asked(interval_at(Instant::now() + within, within.max(LEASE_CHECK)));
     }
 
-    /// Notes that the upstream has agreed, for as long as `holds` says so.
-    pub(super) fn agree(&self, holds: Box<dyn Fn() -> bool + Send + Sync>) {
+    /// Notes that the upstream has agreed, for as long as `holds` says so and no silence is longer than `idle`.
+    pub(super) fn agree(&self, holds: Box<dyn Fn() -> bool + Send + Sync>, idle: Duration) {
         let mut ticks = interval(LEASE_CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        *self.state() = State::Agreed(Lease { holds, ticks });
+        *self.state() = State::Agreed(Lease { holds, ticks, idle, active: Instant::now() });
     }
 
     /// Notes that the upstream has answered something else.
     pub(super) fn decline(&self) {
         *self.state() = State::None;
+    }
+
+    /// Notes that one of the sides has sent something in the other protocol.
+    pub(super) fn touch(&self) {
+        if let State::Agreed(lease) = &mut *self.state() {
+            lease.active = Instant::now();
+        }
     }
 
     /// Whether the upstream did not answer in time.
@@ -88,10 +102,13 @@ impl Upgrade {
                     Progress::Overdue
                 }
             },
-            State::Agreed(Lease { holds, ticks }) => {
+            State::Agreed(Lease { holds, ticks, idle, active }) => {
                 while ticks.poll_tick(context).is_ready() {
                     if !holds() {
                         return Progress::Ended;
+                    }
+                    if active.elapsed() >= *idle {
+                        return Progress::Idle;
                     }
                 }
                 Progress::Agreed

@@ -36,6 +36,7 @@ pub struct Metrics {
     upstream_duration: HistogramVec,
     upstream_failures: IntCounterVec,
     upstream_retries: IntCounterVec,
+    target_healthy: IntGaugeVec,
     /// By the upstream's name: what went wrong is remembered across reloads, as what was counted is.
     upstream_trouble: Mutex<BTreeMap<String, Arc<Mutex<Option<Trouble>>>>>,
     decisions: IntCounterVec,
@@ -144,6 +145,11 @@ impl Metrics {
                 "upstream_retries_total",
                 "Attempts that followed a failed one of the same request.",
                 &["upstream", "result"],
+            )?,
+            target_healthy: make.int_gauges(
+                "upstream_target_healthy",
+                "0 while requests skip the target after a failed connection, as long as there is another one.",
+                &["upstream", "target"],
             )?,
             upstream_trouble: Mutex::default(),
             decisions: make.counters(
@@ -277,6 +283,14 @@ impl Metrics {
             failures: self.upstream_failures.clone(),
             retries: self.upstream_retries.clone(),
             trouble: trouble.entry(name.to_owned()).or_default().clone(),
+        }
+    }
+
+    /// Shows which of these targets are healthy, and nothing about others.
+    pub fn show_targets<'a>(&self, targets: impl Iterator<Item = (&'a str, &'a str, bool)>) {
+        self.target_healthy.reset();
+        for (upstream, target, healthy) in targets {
+            self.target_healthy.with_label_values(&[upstream, target]).set(i64::from(healthy));
         }
     }
 

@@ -5,5 +5,6 @@ mod access_log;
 mod clock;
 mod descriptors;
 mod reading;
+mod skipped_targets;
 mod upstream_errors;
 mod upstreams;

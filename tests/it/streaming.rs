@@ -1,5 +1,7 @@
 //! Bodies, large and slow: they pass as they come, in both directions, and the gateway never holds one.
 
+mod stream_idle;
+
 use std::time::Duration;
 
 use aws_lc_rs::digest;

@@ -117,8 +117,13 @@ fn targets(targets: Vec<Target>) -> Destination {
 }
 
 fn timeouts(entry: &TimeoutsEntry) -> Timeouts {
-    let TimeoutsEntry { connect, request, idle } = entry;
-    Timeouts { connect: connect.duration(), request: request.duration(), idle: idle.duration() }
+    let TimeoutsEntry { connect, request, stream_idle, idle } = entry;
+    Timeouts {
+        connect: connect.duration(),
+        request: request.duration(),
+        stream_idle: stream_idle.duration(),
+        idle: idle.duration(),
+    }
 }
 
 fn compile_tls(entry: &Located<UpstreamTlsEntry>, loading: &mut Loading<'_>) -> Arc<UpstreamTls> {

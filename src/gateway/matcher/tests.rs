@@ -21,7 +21,7 @@ fn table(rows: &[(&str, &str, &str, &[&str])]) -> RouteTable {
         destination: Destination::Echo,
         base_path: BasePath::default(),
         host: HostPolicy::Preserve,
-        timeouts: Timeouts { connect: second, request: second, idle: second },
+        timeouts: Timeouts { connect: second, request: second, stream_idle: second, idle: second },
         series: metrics.upstream("u"),
     });
     let routes = rows.iter().map(|(name, host, path, methods)| {

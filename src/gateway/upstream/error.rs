@@ -52,6 +52,19 @@ impl UpstreamError {
         }
     }
 
+    /// Whether the target has received nothing of the request.
+    pub fn is_before_the_request(self) -> bool {
+        match self {
+            Self::ConnectOther
+            | Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::Dns
+            | Self::TlsName
+            | Self::TlsOther => true,
+            Self::Protocol | Self::Reset | Self::Timeout => false,
+        }
+    }
+
     /// Its coarser label in the metrics, as `kind`.
     pub fn kind(self) -> &'static str {
         match self {

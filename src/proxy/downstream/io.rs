@@ -188,9 +188,17 @@ impl AsyncRead for Downstream {
                 Mode::Hold => return this.hold(context),
                 Mode::Upgrade => match this.facts.upgrade.poll(context) {
                     Progress::Waiting => return this.hold(context),
-                    Progress::Agreed => return this.hand_over(context, buffer, u64::MAX).map_ok(|_| ()),
+                    Progress::Agreed => {
+                        let count = ready!(this.hand_over(context, buffer, u64::MAX))?;
+                        if count > 0 {
+                            this.facts.upgrade.touch();
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
                     Progress::Ended => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                    Progress::Overdue => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                    Progress::Idle | Progress::Overdue => {
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
                 },
                 Mode::Head { rest: 0, then } => {
                     this.mode = match then {
@@ -223,6 +231,9 @@ impl AsyncRead for Downstream {
 impl AsyncWrite for Downstream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if matches!(this.mode, Mode::Upgrade) {
+            this.facts.upgrade.touch();
+        }
         if this.outbound.len() + bytes.len() > RECORD {
             ready!(this.flush_outbound(context))?;
             if bytes.len() >= RECORD {

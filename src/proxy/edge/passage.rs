@@ -1,10 +1,11 @@
 //! The stages of a request that was admitted, whoever carries it upstream.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{StatusCode, Version, header};
-use log::warn;
+use log::{info, warn};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
@@ -12,7 +13,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Edge;
 use crate::authn::Identity;
-use crate::gateway::upstream::{Destination, Protocol, UpstreamError};
+use crate::gateway::upstream::{Destination, Protocol, Target, Targets, Upstream, UpstreamError};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::facts::Facts;
 use crate::proxy::forward::Preparation;
@@ -49,23 +50,48 @@ impl Edge {
                 Ok(peer::for_builtin(self.echo.clone(), timeouts))
             }
             Destination::Targets(targets) => {
-                // A target whose name has no address is skipped, as long as there is another one.
-                for _ in 0..targets.len() {
-                    let Some((position, target)) = targets.next() else { break };
-                    if exchange.begin_attempt() {
-                        upstream.series.retried();
-                    }
-                    exchange.target = Some(position);
-                    let Some(address) = resolve::pick(target) else {
-                        record_failure(&self.shared, exchange, UpstreamError::Dns);
-                        continue;
-                    };
-                    exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
-                    return Ok(peer::for_target(target, address, timeouts, need(session), reuse));
+                let chosen = self.choose_target(&upstream, targets, exchange);
+                let (target, address) = chosen.ok_or_else(|| Error::new_up(failure::NO_ADDRESS))?;
+                exchange.upstream_host = exchange.trace.as_ref().map(|_| target.host.clone());
+                let mut peer = peer::for_target(target, address, timeouts, need(session), reuse);
+                if !may_relay(session, exchange) && is_stream(session) {
+                    // The library has one timeout for the head and the body of a response.
+                    peer.options.read_timeout =
+                        peer.options.read_timeout.map(|timeout| timeout.max(timeouts.stream_idle));
                 }
-                Err(Error::new_up(failure::NO_ADDRESS))
+                Ok(peer)
             }
         }
+    }
+
+    /// The next target in turn that is not skipped, or, if all are, the next one at which this request has not failed.
+    fn choose_target<'a>(
+        &self,
+        upstream: &Upstream,
+        targets: &'a Targets,
+        exchange: &mut Exchange,
+    ) -> Option<(&'a Target, SocketAddr)> {
+        let now = Instant::now();
+        let may_skip = targets.len() > 1;
+        for skips in [true, false] {
+            for _ in 0..targets.len() {
+                let (position, target) = targets.next()?;
+                if skips && may_skip && !target.health.may_be_used(now)
+                    || exchange.could_not_connect(position)
+                {
+                    continue;
+                }
+                if exchange.begin_attempt() {
+                    upstream.series.retried();
+                }
+                exchange.target = Some(position);
+                match resolve::pick(target) {
+                    Some(address) => return Some((target, address)),
+                    None => record_failure(&self.shared, exchange, UpstreamError::Dns),
+                }
+            }
+        }
+        None
     }
 
     /// Looks at a piece of the request's body before it goes upstream.
@@ -106,13 +132,14 @@ impl Edge {
         {
             exchange.upstream_took = Some(chosen.elapsed());
         }
+        recover_target(exchange);
         reply::prepare(response, session.is_upgrade_req())?;
         if let (Some(view), Some(admission)) = (&exchange.upstream_view, exchange.admission()) {
             view.map_references(admission.route(), response)?;
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.grant_lease(session, exchange);
-            // What is spoken from now on has its own idea of how long a silence may be.
+            // From now on, `stream_idle` bounds a silence, which the connection of the client keeps.
             session.set_read_timeout(None);
             return Ok(());
         }
@@ -164,9 +191,9 @@ impl Edge {
         let Some(facts) = Facts::of(session) else { return };
         let identity = exchange.admission().and_then(|admission| admission.leased_to()).cloned();
         let shared = self.shared.clone();
-        facts
-            .upgrade
-            .agree(Box::new(move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity))));
+        let holds = move || identity.as_ref().is_none_or(|identity| is_good(&shared, identity));
+        let idle = stream_idle(exchange).unwrap_or(Duration::MAX);
+        facts.upgrade.agree(Box::new(holds), idle);
     }
 
     /// Ends a request or an answer that goes on for long when its credential was revoked or has expired meanwhile.
@@ -182,6 +209,11 @@ impl Edge {
             Err(Error::explain(ErrorType::ConnectionClosed, "the credential is no longer good"))
         }
     }
+}
+
+/// How long a response may pause after its head.
+pub(super) fn stream_idle(exchange: &Exchange) -> Option<Duration> {
+    exchange.admission().map(|admission| admission.route().timeouts().stream_idle)
 }
 
 /// Whether a credential that was good when its request began still is, by the policy of now.
@@ -209,6 +241,7 @@ pub(super) fn may_relay(session: &ServerSession, exchange: &Exchange) -> bool {
 /// another one.
 pub(super) fn fail_to_connect(shared: &Shared, exchange: &mut Exchange, error: &mut Error) {
     record_failure(shared, exchange, failure::connect_error(error));
+    skip_target(exchange);
     let others = exchange.admission().map_or(0, |admission| match &admission.route().upstream.destination {
         Destination::Echo => 0,
         Destination::Targets(targets) => targets.len().saturating_sub(exchange.targets_tried),
@@ -241,6 +274,45 @@ pub(super) fn fail_to_exchange(
     } else if let Some(upstream_error) = upstream_error {
         record_failure(shared, exchange, upstream_error);
     }
+}
+
+/// Lets requests use other targets for a while.
+fn skip_target(exchange: &Exchange) {
+    let Some((upstream, targets, target)) = target_of(exchange) else { return };
+    if target.health.skip(Instant::now()) && targets.len() > 1 {
+        let (name, label) = (&upstream.name, &target.label);
+        warn!(
+            "upstream {name}, target {label}: no connection, so requests use other targets and try it from time to time"
+        );
+    }
+}
+
+/// Notes that the target of `exchange` has sent a response.
+fn recover_target(exchange: &Exchange) {
+    let Some((upstream, targets, target)) = target_of(exchange) else { return };
+    if target.health.recover() && targets.len() > 1 {
+        info!(
+            "upstream {}, target {}: responds again, so requests use it again",
+            upstream.name, target.label
+        );
+    }
+}
+
+fn target_of(exchange: &Exchange) -> Option<(&Upstream, &Targets, &Target)> {
+    let upstream = &exchange.admission()?.route().upstream;
+    match &upstream.destination {
+        Destination::Echo => None,
+        Destination::Targets(targets) => Some((upstream, targets, targets.get(exchange.target?)?)),
+    }
+}
+
+/// Whether a response may pause for longer than other responses: gRPC, and server-sent events.
+fn is_stream(session: &ServerSession) -> bool {
+    let headers = &session.req_header().headers;
+    let begins = |name, prefix: &[u8]| {
+        headers.get(name).is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(prefix))
+    };
+    begins(header::CONTENT_TYPE, b"application/grpc") || begins(header::ACCEPT, b"text/event-stream")
 }
 
 /// Counts a failed attempt, and reports it in the log of the process once in an interval.

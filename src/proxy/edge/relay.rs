@@ -146,9 +146,13 @@ impl Edge {
         upstream.write_request_header(Box::new(request)).await.map_err(Error::into_up)?;
         let mut upload = self.begin_upload(session, upstream, duplex, exchange).await?;
         let mut download = Download::default();
+        let stream_idle = passage::stream_idle(exchange);
         while !(download.done && upload.sent) {
             let answered = download.done;
             let begun = download.begun;
+            if begun {
+                upstream.read_timeout = stream_idle;
+            }
             let listens = upload.failed.is_none();
             let patience = upstream.write_timeout;
             let event = if upload.sent {

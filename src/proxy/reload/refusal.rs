@@ -37,14 +37,15 @@ const FIRST_SILENCE: Duration = Duration::from_secs(60);
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
 impl Refusal {
-    /// Refused now, for this reason, after it may have been refused `before`.
-    pub(super) fn new(what: String, before: Option<Self>, now: Instant) -> (Self, Word) {
+    /// Refused now, for this reason, after it may have been refused `before`. If a file has `changed`, the policy is tried
+    /// again soon, but the same reason is not repeated: an editor changes a file several times when it saves it.
+    pub(super) fn new(what: String, before: Option<Self>, changed: bool, now: Instant) -> (Self, Word) {
         let first = |what, pause| {
             let silence = FIRST_SILENCE;
             (Self { what, tried: now, pause, said: now, silence }, Word::News)
         };
         let Some(before) = before else { return first(what, FIRST_PAUSE) };
-        let pause = before.pause.saturating_mul(2).min(LONGEST_PAUSE);
+        let pause = if changed { FIRST_PAUSE } else { before.pause.saturating_mul(2).min(LONGEST_PAUSE) };
         if what != before.what {
             return first(what, pause);
         }
@@ -70,7 +71,7 @@ mod tests {
     fn a_refused_policy_is_tried_and_said_less_and_less_often() {
         let began = Instant::now();
         let at = |seconds: u64| began + Duration::from_secs(seconds);
-        let (mut refusal, word) = Refusal::new("no disk".into(), None, began);
+        let (mut refusal, word) = Refusal::new("no disk".into(), None, false, began);
         assert_eq!(word, Word::News);
         let (mut tried, mut said) = (Vec::new(), Vec::new());
         let mut silent = 0;
@@ -79,7 +80,7 @@ mod tests {
                 continue;
             }
             tried.push(second);
-            let (again, word) = Refusal::new("no disk".into(), Some(refusal), at(second));
+            let (again, word) = Refusal::new("no disk".into(), Some(refusal), false, at(second));
             refusal = again;
             match word {
                 Word::News => panic!("what is known is no news, at {second}"),
@@ -98,12 +99,13 @@ mod tests {
     #[test]
     fn another_reason_is_news_and_no_haste() {
         let began = Instant::now();
-        let (first, _) = Refusal::new("no disk".into(), None, began);
-        let (second, word) = Refusal::new("no key".into(), Some(first), began + FIRST_PAUSE);
+        let (first, _) = Refusal::new("no disk".into(), None, false, began);
+        let (second, word) = Refusal::new("no key".into(), Some(first), false, began + FIRST_PAUSE);
         assert_eq!(word, Word::News);
         assert!(!second.is_due(began + FIRST_PAUSE * 2) && second.is_due(began + FIRST_PAUSE * 3));
-        // Whoever has changed a file begins anew.
-        let (third, word) = Refusal::new("no key".into(), None, began);
-        assert_eq!((word, third.pause), (Word::News, FIRST_PAUSE));
+        let (third, word) = Refusal::new("no key".into(), Some(second), true, began + FIRST_PAUSE * 2);
+        assert_eq!((word, third.pause), (Word::Silence, FIRST_PAUSE));
+        let (fourth, word) = Refusal::new("no key".into(), None, false, began);
+        assert_eq!((word, fourth.pause), (Word::News, FIRST_PAUSE));
     }
 }

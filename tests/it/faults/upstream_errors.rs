@@ -39,7 +39,7 @@ async fn line_of_failure(gateway: &Gateway, client: Client, status: u16) -> Valu
     gateway.wait_for_access(|line| line["request_id"] == id).await
 }
 
-async fn gateway_to(upstream: &str) -> Gateway {
+pub(super) async fn gateway_to(upstream: &str) -> Gateway {
     Gateway::builder(
         r"
         upstreams: { app: {app} }
@@ -108,13 +108,13 @@ async fn reports_connections_that_are_not_accepted() {
 }
 
 /// A listener whose backlog is full: the system answers nothing at all to further connections.
-struct FullListener {
+pub(super) struct FullListener {
     _listener: tokio::net::TcpListener,
     _waiting: Vec<tokio::net::TcpStream>,
 }
 
 impl FullListener {
-    async fn at(port: &ReservedPort) -> Self {
+    pub(super) async fn at(port: &ReservedPort) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(port.address()).unwrap();

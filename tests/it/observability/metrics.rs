@@ -40,6 +40,7 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("tls_handshakes_total", "counter", &["result", "version"]),
     ("upstream_failures_total", "counter", &["kind", "target", "upstream"]),
     ("upstream_request_duration_seconds", "histogram", &["upstream"]),
+    ("upstream_target_healthy", "gauge", &["target", "upstream"]),
     ("upstream_retries_total", "counter", &["result", "upstream"]),
     ("process_resident_memory_bytes", "gauge", &[]),
     ("process_cpu_seconds_total", "counter", &[]),

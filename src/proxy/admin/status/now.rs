@@ -88,6 +88,8 @@ struct TargetNow {
     target: String,
     /// Whether an address is known.
     resolved: bool,
+    /// Whether requests use it; not while they skip it after a failed connection.
+    healthy: bool,
     /// Attempts that failed.
     failures: u64,
     last_failure: Option<TargetFailure>,
@@ -239,11 +241,12 @@ impl UpstreamNow {
         });
         let lately = trouble.is_some_and(|trouble| now.saturating_sub(trouble.at) < LATELY);
         let resolved = targets.iter().filter(|target| target.resolved).count();
+        let skipped = targets.iter().any(|target| !target.healthy);
         let health = match &last_failure {
             _ if resolved == 0 => Health::Bad,
             Some(LastFailure { answered_since: 0, .. }) => Health::Bad,
             Some(_) if lately => Health::Doubtful,
-            Some(_) | None if resolved < targets.len() => Health::Doubtful,
+            Some(_) | None if resolved < targets.len() || skipped => Health::Doubtful,
             None if answered == 0 => Health::Unknown,
             Some(_) | None => Health::Good,
         };
@@ -258,6 +261,7 @@ impl TargetNow {
         Self {
             target: target.label.to_string(),
             resolved: resolve::pick(target).is_some(),
+            healthy: target.health.is_healthy(),
             failures,
             last_failure: last
                 .map(|last| TargetFailure { error: last.error.label(), time: rfc3339(last.at) }),
@@ -265,7 +269,7 @@ impl TargetNow {
     }
 
     fn echo() -> Self {
-        Self { target: ECHO.to_owned(), resolved: true, failures: 0, last_failure: None }
+        Self { target: ECHO.to_owned(), resolved: true, healthy: true, failures: 0, last_failure: None }
     }
 }
 

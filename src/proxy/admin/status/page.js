@@ -219,6 +219,7 @@ function showHealth(now) {
     const unresolved = upstream.targets.filter((target) => !target.resolved).map((target) => target.target);
     return card("Upstream", upstream.name, upstream.health,
       upstream.targets.map((target) => target.target).join(", "),
+      ...upstream.targets.filter((target) => !target.healthy).map((target) => `skipped for now: ${target.target}`),
       unresolved.length ? `no address: ${unresolved.join(", ")}` : null,
       `${upstream.answered} answered, ${upstream.failures} failed`,
       last ? `last failure: ${last.kind}, ${moment(last.time)}` : null,
