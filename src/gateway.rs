@@ -71,6 +71,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a connection may stay without a request.
     pub idle_timeout: Duration,
+    /// Bytes of a body that are discarded after a response that came before the body's end.
+    pub discard_body_bytes: u64,
+    /// How long discarding may take.
+    pub discard_body_timeout: Duration,
     /// Open connections on all listeners together.
     pub connections: usize,
     /// Open connections of one client: an IPv4 address or a /64 of IPv6.

@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod background;
 mod descriptors;
+mod discard;
 mod downstream;
 mod drain;
 mod echo;

@@ -197,6 +197,11 @@ pub struct LimitsEntry {
     pub body_timeout: TimeSpan,
     /// How long a connection may stay without a request.
     pub idle_timeout: TimeSpan,
+    /// Bytes of a request's body that are read and discarded when the response comes before the body's end, so that the
+    /// client can read the response. A client that sends more is cut off. `0` discards nothing.
+    pub discard_body_bytes: ByteSize,
+    /// How long that may take. A client that sends nothing for five seconds is cut off earlier.
+    pub discard_body_timeout: TimeSpan,
     /// Open connections on all listeners together.
     pub connections: u32,
     /// Open connections of one client: an IPv4 address or a /64 of IPv6. Trusted proxies may have more.
@@ -217,6 +222,8 @@ impl Default for LimitsEntry {
             header_timeout: TimeSpan::seconds(10),
             body_timeout: TimeSpan::seconds(60),
             idle_timeout: TimeSpan::seconds(75),
+            discard_body_bytes: ByteSize::kibibytes(64 << 10),
+            discard_body_timeout: TimeSpan::seconds(30),
             connections: 20_000,
             connections_per_source: 10_000,
             http2_streams: 100,

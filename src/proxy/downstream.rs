@@ -5,6 +5,7 @@
 //! that a second request in the same packet can never become part of the first; a chunked body is followed to its end by
 //! [`crate::request::chunks`]. Over HTTP/2 the bytes pass unchanged.
 
+mod discard;
 mod io;
 mod wire;
 
@@ -35,6 +36,8 @@ pub(super) enum Transport {
     Plain(TcpStream),
     /// Over TLS, which is in a box because it is much larger.
     Tls(Box<TlsStream<Wire<TcpStream>>>),
+    /// None: the connection was given back; see [`Facts::take_connection`].
+    Gone,
 }
 
 /// A connection with a client.
@@ -67,6 +70,8 @@ struct Stall {
 enum Mode {
     /// Nothing: the request is complete, and whatever arrives belongs to the next one.
     Hold,
+    /// Nothing any more: where the last request ends is not known.
+    Lost,
     /// This many bytes of a head, and then what follows it.
     Head { rest: usize, then: Body },
     /// This many bytes of a body.
@@ -187,7 +192,7 @@ impl Downstream {
             if self.ended {
                 return HeadOutcome::Closed;
             }
-            match timeout_at(deadline, self.read_more()).await {
+            match timeout_at(deadline, self.read_piece(READ_SIZE)).await {
                 Ok(Ok(0)) => self.ended = true,
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return HeadOutcome::Closed,
@@ -197,11 +202,11 @@ impl Downstream {
         }
     }
 
-    /// Reads into `inbound`. A connection that waits for its next request has no buffer for it.
-    async fn read_more(&mut self) -> std::io::Result<usize> {
+    /// Reads up to `room` bytes into `inbound`, or a little more. While nothing arrives there is no buffer.
+    async fn read_piece(&mut self, room: usize) -> std::io::Result<usize> {
         let Self { transport, inbound, .. } = self;
         poll_fn(|context| {
-            inbound.reserve(READ_SIZE);
+            inbound.reserve(room);
             let read = io::poll_read_buf(transport, context, inbound);
             if read.is_pending() && inbound.is_empty() {
                 *inbound = BytesMut::new();
@@ -236,6 +241,25 @@ impl Downstream {
     /// The facts of this connection.
     pub(super) fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// Takes the connection out of the library's hands, which keeps an empty one.
+    fn give_back(&mut self) {
+        if matches!(self.transport, Transport::Gone) {
+            return;
+        }
+        let (facts, digest) = (self.facts.clone(), self.digest.clone());
+        let empty = Self {
+            transport: Transport::Gone,
+            mode: Mode::Hold,
+            inbound: BytesMut::new(),
+            outbound: BytesMut::new(),
+            facts: facts.clone(),
+            digest,
+            ended: true,
+            stall: Stall::default(),
+        };
+        facts.give_back(std::mem::replace(self, empty));
     }
 
     /// Gives memory back while nothing is going on.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use pingora::connectors::{L4Connect, TransportConnector};
 
 use super::shared::Shared;
+pub(super) use conduct::AfterRequest;
 pub(super) use pool::Pool;
 
 /// How often a request is sent at most, to another target or over another connection, before its client is told.

@@ -38,6 +38,10 @@ pub(super) struct Exchange {
     pub(super) overturned: Option<&'static str>,
     /// The refusal as a gRPC client got it: its HTTP status is not that of the refusal.
     pub(super) grpc_refusal: Option<GrpcRefusal>,
+    /// Whether the gateway can discard the rest of the request's body after the response and keep the connection.
+    pub(super) can_discard: bool,
+    /// A refusal was written whole after the request had failed.
+    pub(super) refusal_written: bool,
     /// When the decision began.
     pub(super) decision_began: Option<Instant>,
     /// How long the decision took.
@@ -102,6 +106,8 @@ impl Exchange {
             verdict: Verdict::Open,
             overturned: None,
             grpc_refusal: None,
+            can_discard: false,
+            refusal_written: false,
             decision_began: None,
             decided_in: None,
             upstream_chosen: None,

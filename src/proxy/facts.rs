@@ -1,10 +1,12 @@
 //! What is known of a connection, for every request that comes on it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora::protocols::http::ServerSession;
 
+use super::downstream::Downstream;
 use super::upgrade::Upgrade;
 use crate::config::listeners::ListenerKind;
 use crate::request::Connection;
@@ -26,6 +28,8 @@ pub(super) struct Facts {
     pub(super) upgrade: Upgrade,
     /// How many requests its client has taken back soon after it had made them.
     taken_back: AtomicU32,
+    /// The connection itself, once the HTTP library is done with it; for HTTP/1 only.
+    given_back: Mutex<Option<Box<Downstream>>>,
 }
 
 impl Facts {
@@ -39,6 +43,7 @@ impl Facts {
             asks_for_upgrade: AtomicBool::new(false),
             upgrade: Upgrade::default(),
             taken_back: AtomicU32::new(0),
+            given_back: Mutex::new(None),
         }
     }
 
@@ -71,6 +76,16 @@ impl Facts {
     /// How many requests were taken back.
     pub(super) fn taken_back(&self) -> u32 {
         self.taken_back.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the connection, with which the HTTP library is done.
+    pub(super) fn give_back(&self, connection: Downstream) {
+        *self.given_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(connection));
+    }
+
+    /// The connection, if the HTTP library has given it back.
+    pub(super) fn take_connection(&self) -> Option<Box<Downstream>> {
+        self.given_back.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// When the current request on an HTTP/1 connection began.

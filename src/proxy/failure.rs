@@ -5,6 +5,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::FailToProxy;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::discard::keeps_connection;
 use super::downstream::MalformedBody;
 use super::exchange::{Exchange, Verdict};
 use super::facts::Facts;
@@ -38,9 +39,12 @@ pub(super) async fn answer(
         if matches!(exchange.verdict, Verdict::Open) {
             exchange.verdict = Verdict::Refused(Refused::without_route(refusal));
         }
-        // The connection is not used again: what is left of the request on it is not known.
-        session.set_keepalive(None);
-        let _ = answer.write(session).await;
+        let limits = exchange.configuration.gateway.limits;
+        if !(exchange.can_discard && fault.leaves_framing() && keeps_connection(session, &limits)) {
+            // Where the next request would begin is not known.
+            session.set_keepalive(None);
+        }
+        exchange.refusal_written = answer.write(session).await.is_ok();
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
@@ -108,6 +112,15 @@ impl Fault {
         match self {
             Self::BodyTooLarge | Self::ClientTimeout | Self::Malformed(_) => true,
             Self::Client | Self::Internal | Self::Upstream(_) => false,
+        }
+    }
+
+    /// Whether it is known where the body of the request ends, and the client is expected to send all of it.
+    fn leaves_framing(self) -> bool {
+        match self {
+            Self::BodyTooLarge => true,
+            Self::Upstream(error) => error != UpstreamError::Protocol,
+            Self::Client | Self::ClientTimeout | Self::Internal | Self::Malformed(_) => false,
         }
     }
 

@@ -15,8 +15,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Answer, ClientKind};
+use super::discard::{Budget, Discarded};
 use super::downstream::{Downstream, HeadOutcome, HeadTimes, Transport, Wire};
 use super::drain::OpenConnection;
+use super::edge::AfterRequest;
 use super::engine::Engine;
 use super::facts::Facts;
 use super::reading::{self, head_limits};
@@ -66,7 +68,8 @@ pub(super) async fn connection(
     if matches!(downstream.selected_alpn_proto(), Some(ALPN::H2)) {
         // The library would wait for it for ever.
         if !downstream.preface(limits.header_timeout).await {
-            return close(&mut downstream).await;
+            downstream.close(Budget::none()).await;
+            return;
         }
         // On the heap, so that connections over HTTP/1 have no room for it.
         Box::pin(streams::serve(&engine, downstream, &limits)).await;
@@ -111,6 +114,7 @@ async fn handshake(
 /// Serves HTTP/1: each head is read and judged here, and only then handed to the library.
 async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
     let shared = &engine.edge.shared;
+    let facts = downstream.facts().clone();
     let watch = shared.drain.watch();
     let mut first = true;
     loop {
@@ -131,26 +135,68 @@ async fn requests(engine: &Engine, mut downstream: Box<Downstream>) {
         match outcome {
             HeadOutcome::Ready => {}
             HeadOutcome::Refused(error) => {
-                return refuse(shared, &mut downstream, &reading::refusal(error)).await;
+                return Box::pin(refuse(shared, &mut downstream, &reading::refusal(error))).await;
             }
-            HeadOutcome::TimedOut => return refuse(shared, &mut downstream, &Refusal::RequestTimeout).await,
-            HeadOutcome::Closed | HeadOutcome::Idle => return close(&mut downstream).await,
+            HeadOutcome::TimedOut => {
+                return Box::pin(refuse(shared, &mut downstream, &Refusal::RequestTimeout)).await;
+            }
+            HeadOutcome::Closed | HeadOutcome::Idle => {
+                return Box::pin(close(shared, &mut downstream)).await;
+            }
         }
         let configuration = shared.configuration.load_full();
         let by_library =
             downstream.facts().asks_for_upgrade() || configuration.gateway.http2 == Http2::Required;
         let stream: Stream = downstream;
-        let again = if by_library {
+        let after = if by_library {
             // Not by a name of its own, for which a connection that waits would keep the place.
             let reused = engine.library.process_new_http(ServerSession::new_http1(stream), &watch).await;
-            reused.map(|reused| reused.consume().0)
+            reused.map_or(AfterRequest::Close, |reused| AfterRequest::Next(reused.consume().0))
         } else {
             // On the heap, so that a connection that waits takes no room for it.
             Box::pin(engine.edge.conduct(stream, configuration)).await
         };
-        let Some(stream) = again else { return };
-        let Ok(again) = stream.into_any().downcast::<Downstream>() else { return };
-        downstream = again;
+        let next = match after {
+            AfterRequest::Next(stream) => stream.into_any().downcast::<Downstream>().ok(),
+            AfterRequest::Discard => Box::pin(discard(shared, &facts)).await,
+            AfterRequest::Close => {
+                if let Some(mut given_back) = facts.take_connection() {
+                    Box::pin(close(shared, &mut given_back)).await;
+                }
+                return;
+            }
+        };
+        match next {
+            // Fails closed: what is left of a body is never read as a request.
+            Some(next) if !next.is_within_body() => downstream = next,
+            Some(_) | None => return,
+        }
+    }
+}
+
+/// Discards the rest of the last request's body. Returns the connection if another request may follow.
+async fn discard(shared: &Shared, facts: &Facts) -> Option<Box<Downstream>> {
+    let mut connection = facts.take_connection()?;
+    let mut budget = budget(shared);
+    let discarded = connection.discard_body(&mut budget).await;
+    shared.metrics.discarded_bodies(discarded.label()).inc();
+    if discarded == Discarded::Completed {
+        return Some(connection);
+    }
+    // The client had the time that there is to read the response.
+    connection.close(Budget::none()).await;
+    None
+}
+
+/// What may be discarded by the policy that is in place.
+fn budget(shared: &Shared) -> Budget {
+    Budget::begin(&shared.configuration.load().gateway.limits)
+}
+
+/// Ends a connection so that the client can read the last response.
+async fn close(shared: &Shared, downstream: &mut Downstream) {
+    if let Some(discarded) = downstream.close(budget(shared)).await {
+        shared.metrics.discarded_bodies(discarded.label()).inc();
     }
 }
 
@@ -169,13 +215,8 @@ async fn refuse(shared: &Shared, downstream: &mut Downstream, refusal: &Refusal)
         request_id.as_str(),
         began_at,
     );
-    let _ = timeout(LAST_WORDS, async {
-        downstream.write_all(&answer).await?;
-        downstream.shutdown().await
-    })
-    .await;
-}
-
-async fn close(downstream: &mut Downstream) {
-    let _ = timeout(LAST_WORDS, downstream.shutdown()).await;
+    downstream.lose_framing();
+    if let Ok(Ok(())) = timeout(LAST_WORDS, downstream.write_all(&answer)).await {
+        downstream.close(budget(shared)).await;
+    }
 }

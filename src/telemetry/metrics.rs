@@ -49,6 +49,7 @@ pub struct Metrics {
     certificate_expiry: GaugeVec,
     api_key_expiry: GaugeVec,
     handshakes: IntCounterVec,
+    discarded_bodies: IntCounterVec,
     revocation_entries: IntGaugeVec,
     /// Requests that have been received and not yet answered.
     pub requests_in_flight: IntGauge,
@@ -199,6 +200,11 @@ impl Metrics {
                 "Finished TLS handshakes.",
                 &["result", "version"],
             )?,
+            discarded_bodies: make.counters(
+                "discarded_bodies_total",
+                "Request bodies that were discarded, in whole or in part, because the response came first.",
+                &["result"],
+            )?,
             revocation_entries: make.int_gauges(
                 "revocation_entries",
                 "Entries of the revocation list.",
@@ -340,6 +346,11 @@ impl Metrics {
     /// Finished handshakes; `result` is `success` or `failure`, `version` is `1.2`, `1.3` or `none`.
     pub fn handshakes(&self, result: &str, version: &str) -> IntCounter {
         self.handshakes.with_label_values(&[result, version])
+    }
+
+    /// Discarded request bodies; `result` is `completed`, `limit`, `timeout` or `aborted`.
+    pub fn discarded_bodies(&self, result: &str) -> IntCounter {
+        self.discarded_bodies.with_label_values(&[result])
     }
 
     /// Entries of the revocation list of one kind.

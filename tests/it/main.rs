@@ -75,6 +75,7 @@ mod multiplexing;
 mod observability;
 mod paths_upstream;
 mod readiness;
+mod refused_bodies;
 mod relay;
 mod reload;
 mod replacement;

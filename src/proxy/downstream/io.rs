@@ -14,12 +14,11 @@ use pingora::protocols::{
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::super::upgrade::Progress;
 use super::{Downstream, MalformedBody, Mode, Stall, Transport};
 use crate::request::chunks::ChunkReader;
-use crate::request::head::Body;
 
 /// The most that is kept for the next request while one is being answered.
 const MOST_AHEAD: usize = 64 << 10;
@@ -28,7 +27,12 @@ const MOST_AHEAD: usize = 64 << 10;
 const RECORD: usize = 16 << 10;
 
 /// How long a closing connection may take to send its last bytes.
-const CLOSING: Duration = Duration::from_secs(5);
+pub(super) const CLOSING: Duration = Duration::from_secs(5);
+
+/// What comes of using a connection that was given back.
+fn gone<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+}
 
 impl AsyncRead for Transport {
     fn poll_read(
@@ -39,6 +43,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Gone => gone(),
         }
     }
 }
@@ -48,6 +53,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Gone => gone(),
         }
     }
 
@@ -55,6 +61,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Gone => gone(),
         }
     }
 
@@ -62,6 +69,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Gone => gone(),
         }
     }
 }
@@ -139,6 +147,13 @@ impl Downstream {
         if self.ended && self.inbound.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
+    /// Sends what has been written, and says that nothing follows.
+    pub(super) fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.flush_outbound(context))?;
+        let closed = Pin::new(&mut self.transport).poll_shutdown(context);
+        self.stall.judge(context, closed)
+    }
+
     fn flush_outbound(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbound.is_empty() {
             let written = Pin::new(&mut self.transport).poll_write(context, &self.outbound);
@@ -186,6 +201,7 @@ impl AsyncRead for Downstream {
         loop {
             match this.mode {
                 Mode::Hold => return this.hold(context),
+                Mode::Lost => return gone(),
                 Mode::Upgrade => match this.facts.upgrade.poll(context) {
                     Progress::Waiting => return this.hold(context),
                     Progress::Agreed => {
@@ -200,14 +216,7 @@ impl AsyncRead for Downstream {
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                     }
                 },
-                Mode::Head { rest: 0, then } => {
-                    this.mode = match then {
-                        Body::Chunked => Mode::Chunked(ChunkReader::default()),
-                        Body::Length(0) => Mode::Hold,
-                        Body::Length(length) => Mode::Length(length),
-                        Body::Upgrade => Mode::Upgrade,
-                    };
-                }
+                Mode::Head { rest: 0, then } => this.mode = then.into(),
                 Mode::Head { rest, then } => {
                     let count = rest.min(buffer.remaining());
                     buffer.put_slice(&this.inbound[..count]);
@@ -252,18 +261,22 @@ impl AsyncWrite for Downstream {
         this.stall.judge(context, flushed)
     }
 
+    /// The library is done with the connection. Over HTTP/1, [`Downstream::close`] ends it, or another request follows.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.mode == Mode::Open {
+            return this.poll_close(context);
+        }
         ready!(this.flush_outbound(context))?;
-        Pin::new(&mut this.transport).poll_shutdown(context)
+        this.give_back();
+        Poll::Ready(Ok(()))
     }
 }
 
 #[async_trait]
 impl Shutdown for Downstream {
     async fn shutdown(&mut self) {
-        // A client that does not read its last bytes must not keep the connection.
-        let _ = timeout(CLOSING, AsyncWriteExt::shutdown(self)).await;
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
@@ -273,6 +286,7 @@ impl UniqueID for Downstream {
         match &self.transport {
             Transport::Plain(stream) => stream.as_raw_fd(),
             Transport::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+            Transport::Gone => -1,
         }
     }
 }
@@ -280,7 +294,7 @@ impl UniqueID for Downstream {
 impl Ssl for Downstream {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
         match &self.transport {
-            Transport::Plain(_) => None,
+            Transport::Gone | Transport::Plain(_) => None,
             Transport::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Some(ALPN::H2),
                 Some(_) | None => Some(ALPN::H1),

@@ -7,6 +7,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
 use super::Edge;
+use super::passage::close_unless_discarded;
 use crate::config::listeners::ListenerKind;
 use crate::gateway::admission::Admission;
 use crate::gateway::refusal::{Refusal, Refused};
@@ -33,11 +34,10 @@ impl Edge {
             Ok(admission) => {
                 exchange.verdict = Verdict::Admitted(admission);
                 forward::accept(session.req_header_mut(), facts.asks_for_upgrade());
-                // A 100 goes out before the body has come, and is no reason to close; see `filter_response`.
-                session.set_close_on_response_before_downstream_finish(false);
                 Ok(false)
             }
             Err(refused) => {
+                close_unless_discarded(session, exchange);
                 self.part(session);
                 let answer = exchange.refuse(&refused.refusal, session.req_header());
                 exchange.verdict = Verdict::Refused(refused);
@@ -64,6 +64,8 @@ impl Edge {
         let limits = gateway.limits;
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.body_timeout));
+        // Whether an early response ends the connection is decided in `close_unless_discarded`; an early 100 never does.
+        session.set_close_on_response_before_downstream_finish(false);
         // A client of HTTP/1.0 would take an interim answer for its answer (RFC 9110 §15.2).
         session.set_ignore_info_resp(session.req_header().version == Version::HTTP_10);
         self.part(session);
@@ -99,6 +101,7 @@ impl Edge {
         exchange: &mut Exchange,
         facts: &Facts,
     ) -> Result<bool> {
+        close_unless_discarded(session, exchange);
         match redirect::location(session.req_header(), facts, self.shared.tls_port) {
             Ok(location) => {
                 exchange.verdict = Verdict::Redirected;

@@ -122,11 +122,20 @@ impl ProxyHttp for Edge {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        failure::answer(session, error, exchange).await
+        let outcome = failure::answer(session, error, exchange).await;
+        if exchange.refusal_written && !session.is_http2() {
+            // Gives the connection back, which the library would drop.
+            session.shutdown().await;
+        }
+        outcome
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         self.depart(session, exchange);
+        if session.is_http2() && (error.is_none() || exchange.refusal_written) {
+            let limits = exchange.configuration.gateway.limits;
+            self.discard_stream(session, &limits).await;
+        }
     }
 
     /// The library's error lines contain paths and addresses; what they say is in the access log and the metrics.

@@ -14,6 +14,7 @@ use pingora::{Error, ErrorType, Result};
 use super::Edge;
 use crate::authn::Identity;
 use crate::gateway::upstream::{Destination, Protocol, Target, Targets, Upstream, UpstreamError};
+use crate::proxy::discard::keeps_connection;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::facts::Facts;
 use crate::proxy::forward::Preparation;
@@ -148,11 +149,7 @@ impl Edge {
             if let Some(facts) = Facts::of(session) {
                 facts.upgrade.decline();
             }
-            // A client that has not sent all of its body may send the rest or not: where its next request would begin is
-            // not known.
-            if !session.is_body_done() {
-                session.set_keepalive(None);
-            }
+            close_unless_discarded(session, exchange);
         }
         // A client of HTTP/1.0 knows no chunks: its answer ends with the connection (RFC 9112 §6.1).
         if session.req_header().version == Version::HTTP_10
@@ -221,6 +218,15 @@ fn is_good(shared: &Shared, identity: &Identity) -> bool {
     let gateway = &shared.configuration.load().gateway;
     identity.validity.check(shared.clock.unix_seconds()).is_ok()
         && gateway.revocations.confirm(&identity.revocable).is_ok()
+}
+
+/// Makes the response that is about to be written the last one on its connection, unless the client has sent its whole
+/// request or the gateway can discard the rest. Only then is it known where the next request begins.
+pub(super) fn close_unless_discarded(session: &mut ServerSession, exchange: &Exchange) {
+    let limits = &exchange.configuration.gateway.limits;
+    if !session.is_body_done() && !(exchange.can_discard && keeps_connection(session, limits)) {
+        session.set_keepalive(None);
+    }
 }
 
 /// Whether an admitted request is for an upstream that speaks HTTP/1.1 with it.

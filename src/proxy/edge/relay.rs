@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::duplex::Duplex;
 use super::pool::Key;
 use super::{Edge, MOST_ATTEMPTS, passage};
+use crate::proxy::discard::MAX_PAUSE;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::forward;
 
@@ -154,7 +155,12 @@ impl Edge {
                 upstream.read_timeout = stream_idle;
             }
             let listens = upload.failed.is_none();
-            let patience = upstream.write_timeout;
+            // An upstream that has sent its whole response may take nothing more of the body, which is discarded then.
+            let patience = if answered {
+                upstream.write_timeout.map(|wait| wait.min(MAX_PAUSE))
+            } else {
+                upstream.write_timeout
+            };
             let event = if upload.sent {
                 select! {
                     biased;

@@ -1,0 +1,84 @@
+//! Responses of upstreams, and about upstreams, that come while the client is still sending.
+
+use super::{discarded, gateway};
+use crate::harness::client::{Connection, Request};
+use crate::harness::port::ReservedPort;
+use crate::harness::upstream::{Answer, Upstream};
+
+/// More than sockets hold on the way to the upstream, in pieces.
+const BODY: usize = 12 << 20;
+
+/// Sends a body of which the upstream reads nothing. Returns the status, and whether the connection was kept.
+async fn post(connection: &mut Connection, path: &str) -> (u16, bool) {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY}\r\n\r\n");
+    connection.write(head).await;
+    for _ in 0..BODY >> 20 {
+        connection.write(vec![b'x'; 1 << 20]).await;
+    }
+    let answer = connection.response_to("POST").await;
+    let kept = answer.header("Connection").is_some_and(|value| value == "keep-alive");
+    (answer.status, kept)
+}
+
+/// An upstream that answers and closes without reading the body.
+#[tokio::test]
+async fn client_reads_early_response_of_an_upstream() {
+    let upstream = Upstream::start();
+    let early = "HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly";
+    upstream.answer("/public/early", Answer::raw_then_close(early).before_body());
+    let gateway = gateway(upstream.url(), "{}").await;
+    let mut connection = gateway.https().connect().await;
+    assert_eq!(post(&mut connection, "/public/early").await, (422, true));
+    connection.get("/public/next").await.assert_status(200);
+    discarded(&gateway, "completed", 1).await;
+    let http2 = gateway.https().http2().await;
+    let answer = http2.post("/public/early").body(vec![b'x'; BODY]).await;
+    assert_eq!((answer.status, answer.text()), (422, "early"));
+    discarded(&gateway, "completed", 2).await;
+    let _ = upstream.expect_violations();
+}
+
+/// An upstream that cannot be reached: the client has not begun to send its body when that is known.
+#[tokio::test]
+async fn client_reads_bad_gateway_while_it_sends() {
+    let port = ReservedPort::take();
+    let gateway = gateway(format!("http://{}", port.address()), "{}").await;
+    let mut connection = gateway.https().connect().await;
+    for _ in 0..2 {
+        assert_eq!(post(&mut connection, "/public/x").await, (502, true));
+    }
+    discarded(&gateway, "completed", 2).await;
+    let http2 = gateway.https().http2().await;
+    assert_eq!(http2.post("/public/x").body(vec![b'x'; BODY]).await.status, 502);
+    discarded(&gateway, "completed", 3).await;
+}
+
+/// A body without a length that turns out to be too large: the rest is discarded, in chunks and over HTTP/2.
+#[tokio::test]
+async fn client_reads_content_too_large_while_it_sends() {
+    let upstream = Upstream::start();
+    upstream.answer_otherwise(Answer::sink());
+    let gateway = gateway(upstream.url(), "{ request_body_bytes: 1MiB }").await;
+    let mut connection = gateway.https().connect().await;
+    connection
+        .write("POST /public/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b'x'; 1 << 20], b"\r\n"].concat();
+    for _ in 0..8 {
+        connection.write(&chunk).await;
+    }
+    connection.write("0\r\n\r\n").await;
+    let answer = connection.response_to("POST").await;
+    assert_eq!((answer.status, answer.header("Connection")), (413, Some("keep-alive")), "{answer:?}");
+    connection.get("/public/next").await.assert_status(200);
+    discarded(&gateway, "completed", 1).await;
+    let http2 = gateway.https().http2().await;
+    let mut stream = http2.open_stream(&Request::new("POST", "/public/x")).await.unwrap();
+    for _ in 0..8 {
+        stream.send(&vec![b'x'; 1 << 20]).await.unwrap();
+    }
+    stream.finish().unwrap();
+    assert_eq!(stream.response().await.unwrap().status, 413);
+    discarded(&gateway, "completed", 2).await;
+    assert!(upstream.take().iter().all(|request| !request.complete || request.path() == "/public/next"));
+}
