@@ -110,6 +110,19 @@ pub(crate) fn all(material: &Material) -> Vec<Flood> {
         flood("pings", "10,000 frames/s", frames(|_| frame(PING, 0, 0, b"8 bytes!"), 10_000)),
         flood("heads that unpack to megabytes (HPACK)", "200 heads/s", frames(bomb, 200)),
         flood(
+            "refused uploads of 100 KB",
+            "200/s, 4 on each connection",
+            Kind::Requests { request: refused_upload, token: token.clone(), each_second: 200, on_one: 4 },
+        ),
+        flood(
+            "refused uploads at a byte a second",
+            "2,000 open",
+            held(
+                2000,
+                "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n".to_owned(),
+            ),
+        ),
+        flood(
             "forged tokens",
             "500/s, 20 from each address",
             Kind::Requests { request: forged, token: token.clone(), each_second: 500, on_one: 20 },
@@ -145,6 +158,12 @@ fn forged(number: u32, token: &str) -> String {
     format!(
         "GET /v1/orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {signed}.{signature}\r\n\r\n"
     )
+}
+
+/// The body is discarded while the response is on its way.
+fn refused_upload(_number: u32, _token: &str) -> String {
+    let body = "x".repeat(100_000);
+    format!("POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn wrong_password(number: u32, _token: &str) -> String {

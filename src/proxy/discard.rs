@@ -127,12 +127,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn budget_bounds_each_pause_and_the_whole_time() {
-        let begin = |seconds| Budget { bytes: 1, deadline: Instant::now() + Duration::from_secs(seconds) };
+        let budget_of =
+            |seconds| Budget { bytes: 1, deadline: Instant::now() + Duration::from_secs(seconds) };
         for (seconds, waits) in [(30, MAX_PAUSE), (2, Duration::from_secs(2))] {
-            let (budget, began) = (begin(seconds), Instant::now());
+            let (budget, began) = (budget_of(seconds), Instant::now());
             assert_eq!(budget.wait_for(std::future::pending::<()>()).await, None);
             assert_eq!(began.elapsed(), waits);
         }
-        assert_eq!(begin(0).wait_for(std::future::ready(7)).await, Some(7));
+        assert_eq!(budget_of(0).wait_for(std::future::ready(7)).await, Some(7));
     }
 }

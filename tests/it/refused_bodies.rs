@@ -10,14 +10,14 @@ mod upstreams;
 use crate::harness::credentials::{ApiKey, keys_yaml};
 use crate::harness::gateway::Gateway;
 
-/// Two routes that need a key (`admin`, `v1`) and a public one (`public`), with these `limits`.
+/// Two routes that need a key (`admin`, `v1`) and a public one (`open`), with these `limits`.
 const ROUTES: &str = r#"
     listen: [{ address: "127.0.0.1:0", tls: true }, { address: "127.0.0.1:0", redirect: https }]
     limits: {limits}
     auth: { partners: { api_key: { keys: keys.yaml } } }
     upstreams: { app: "{upstream}" }
     routes:
-      - { name: public, match: { path: /public/** }, auth: public, upstream: app }
+      - { name: open, match: { path: /public/** }, auth: public, upstream: app }
       - { name: admin, match: { path: /admin/** }, auth: partners, upstream: app }
       - { name: v1, match: { path: /v1/** }, auth: partners, upstream: app }
 "#;

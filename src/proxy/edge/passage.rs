@@ -224,7 +224,8 @@ fn is_good(shared: &Shared, identity: &Identity) -> bool {
 /// request or the gateway can discard the rest. Only then is it known where the next request begins.
 pub(super) fn close_unless_discarded(session: &mut ServerSession, exchange: &Exchange) {
     let limits = &exchange.configuration.gateway.limits;
-    if !session.is_body_done() && !(exchange.can_discard && keeps_connection(session, limits)) {
+    let goes_on = session.is_body_done() || exchange.can_discard && keeps_connection(session, limits);
+    if !goes_on {
         session.set_keepalive(None);
     }
 }

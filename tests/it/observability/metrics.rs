@@ -23,6 +23,7 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("config_reloads_total", "counter", &["result"]),
     ("connections", "gauge", &[]),
     ("degraded", "gauge", &["dependency"]),
+    ("discarded_bodies_total", "counter", &["result"]),
     ("failed_attempts_limited", "gauge", &["by"]),
     ("failed_attempts_tracked", "gauge", &[]),
     ("http_request_duration_seconds", "histogram", &["route"]),

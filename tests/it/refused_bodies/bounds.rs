@@ -29,7 +29,8 @@ async fn others_are_served(gateway: &Gateway, upstream: &Upstream) {
 async fn refused(client: &Client, framing: &str) -> Connection {
     let mut connection = client.connect().await;
     connection.write(format!("POST /v1/x HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n")).await;
-    assert_eq!(connection.response_to("POST").await.status, 401);
+    let answer = connection.response_to("POST").await;
+    assert!([401, 413].contains(&answer.status), "{answer:?}");
     connection
 }
 
@@ -132,7 +133,7 @@ async fn bounds_memory_and_time_of_a_thousand_slow_clients() {
         let _ = timeout(Duration::from_secs(1), connection.try_write("1")).await;
     }
     others_are_served(&gateway, &upstream).await;
-    let (during, worked) = (gateway.rss_bytes(), gateway.cpu_time() - worked);
+    let (during, worked) = (gateway.rss_bytes(), gateway.cpu_time().saturating_sub(worked));
     assert!(during < before + EACH * CLIENTS as u64, "{before} and then {during} bytes");
     assert!(worked < Duration::from_secs(5), "{worked:?} for a byte from each");
     // They stay connected; it is the gateway that lets go of them.
