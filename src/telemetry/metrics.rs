@@ -253,6 +253,10 @@ impl Metrics {
             process: Registry::new(),
             registry: registry.clone(),
         };
+        // They exist from the start, so that an alert on their rate sees the first one.
+        for result in ["aborted", "completed", "limit", "timeout"] {
+            metrics.discarded_bodies(result);
+        }
         metrics.process.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Arc::new(metrics))
     }
