@@ -40,7 +40,7 @@ pub(super) struct Exchange {
     pub(super) grpc_refusal: Option<GrpcRefusal>,
     /// Whether the gateway can discard the rest of the request's body after the response and keep the connection.
     pub(super) can_discard: bool,
-    /// A refusal was written whole after the request had failed.
+    /// A refusal was written whole after the request had failed, and the client may still be sending.
     pub(super) refusal_written: bool,
     /// When the decision began.
     pub(super) decision_began: Option<Instant>,

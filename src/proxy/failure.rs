@@ -44,7 +44,9 @@ pub(super) async fn answer(
             // Where the next request would begin is not known.
             session.set_keepalive(None);
         }
-        exchange.refusal_written = answer.write(session).await.is_ok();
+        let written = answer.write(session).await.is_ok();
+        // A request whose credential was revoked meanwhile, or that met an error of ours, ends at once.
+        exchange.refusal_written = written && fault != Fault::Internal;
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
