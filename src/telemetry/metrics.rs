@@ -296,14 +296,6 @@ impl Metrics {
         }
     }
 
-    /// Shows which of these targets are healthy, and nothing about others.
-    pub fn show_targets<'a>(&self, targets: impl Iterator<Item = (&'a str, &'a str, bool)>) {
-        self.target_healthy.reset();
-        for (upstream, target, healthy) in targets {
-            self.target_healthy.with_label_values(&[upstream, target]).set(i64::from(healthy));
-        }
-    }
-
     /// When the certificate called `name` expires, in seconds since the Unix epoch.
     pub fn certificate_expiry(&self, name: &str) -> Gauge {
         self.certificate_expiry.with_label_values(&[name])

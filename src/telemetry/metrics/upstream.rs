@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Histogram, IntCounterVec};
 
+use super::Metrics;
+
 /// What an upstream's answers add up to.
 #[derive(Clone, Debug)]
 pub struct UpstreamSeries {
@@ -51,5 +53,15 @@ impl UpstreamSeries {
     /// What went wrong, if anything ever did.
     pub fn trouble(&self) -> Option<Trouble> {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Metrics {
+    /// Shows which of these targets are healthy, and nothing about others.
+    pub fn show_targets<'a>(&self, targets: impl Iterator<Item = (&'a str, &'a str, bool)>) {
+        self.target_healthy.reset();
+        for (upstream, target, healthy) in targets {
+            self.target_healthy.with_label_values(&[upstream, target]).set(i64::from(healthy));
+        }
     }
 }
