@@ -85,3 +85,19 @@ async fn client_reads_content_too_large_while_it_sends() {
     discarded(&gateway, "completed", 2).await;
     assert!(upstream.take().iter().all(|request| !request.complete || request.path() == "/public/next"));
 }
+
+/// In front of an `h2c://` upstream all requests, and in front of `https://` those over HTTP/2, take another way through the
+/// gateway. The client reads its response there as well.
+#[tokio::test]
+async fn client_reads_refusals_in_front_of_http2_upstreams() {
+    for scheme in ["https", "h2c"] {
+        let port = ReservedPort::take();
+        let gateway = gateway(format!("{scheme}://{}", port.address()), "{}").await;
+        for (path, status) in [("/v1/x", 401), ("/public/x", 502)] {
+            let mut connection = gateway.https().connect().await;
+            assert_eq!(post(&mut connection, path).await.0, status, "{scheme} {path}");
+            assert_eq!(post_by_http2(&gateway, path).await, status, "{scheme} {path}");
+        }
+        discarded(&gateway, "completed", 4).await;
+    }
+}
