@@ -188,6 +188,11 @@ async fn a_long_request_over_http2() {
     let mut stream =
         connection.open_stream(&Request::new("POST", "/v1/upload").header(name, value)).await.unwrap();
     stream.send(b"before").await.unwrap();
+    // Revoked before it is decided on, the request would be refused, and its body discarded.
+    crate::harness::deadline::eventually("the request at the upstream", || {
+        (!cast.upstream.requests().is_empty()).then_some(())
+    })
+    .await;
     revoke(&redis, "key:k_acme", "").await;
     within("the end of the request", async {
         while stream.send(b"again").await.is_ok() {
