@@ -38,7 +38,7 @@ pub(super) struct ProcessSignals {
 enum Wish {
     /// SIGTERM: shut down, after load balancers had time to hear of it.
     Terminate,
-    /// SIGINT: shut down at once. It comes from a terminal, where nobody balances load.
+    /// SIGINT: shut down at once. It comes from a terminal, where no load balancer is involved.
     Interrupt,
     /// SIGUSR2: hand over to a new process.
     Replace,

@@ -1,4 +1,4 @@
-//! Warns when the gateway knows nothing by the name that is revoked: a typing error revokes nobody. The entry is written all
+//! Warns when the gateway knows nothing by the name that is revoked: a typing error has no effect. The entry is written all
 //! the same, because other gateways that use the same Redis may know the name.
 
 use std::path::Path;

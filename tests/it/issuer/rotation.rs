@@ -90,7 +90,7 @@ async fn accepts_each_new_key_when_the_issuer_rotates_several_times_in_a_row() {
     stand.upstream.assert_nothing();
     let line = stand.gateway.wait_for_access(|line| line["status"] == 503).await;
     assert_eq!(line["reason"], "key_fetch_pending");
-    // Nobody asks meanwhile.
+    // No request is sent meanwhile.
     let fetched = async {
         while stand.issuer.key_fetches() < 5 {
             tokio::time::sleep(Duration::from_millis(20)).await;
