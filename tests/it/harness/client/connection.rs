@@ -2,6 +2,7 @@
 //! no answer are kept, because a byte too many is exactly what a smuggling test looks for.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -69,6 +70,19 @@ impl Connection {
     /// Writes bytes as they are. The other side may have closed already, which is not for this to judge.
     pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         within("the other side to take what is written", self.send(bytes.as_ref())).await
+    }
+
+    /// Writes bytes as they are and reads nothing meanwhile, as a client that ignores responses does. A write that does not
+    /// end within `limit` means that the other side takes no more.
+    ///
+    /// # Errors
+    /// When the connection is closed, or `limit` has passed.
+    pub async fn write_without_reading(&mut self, bytes: &[u8], limit: Duration) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        tokio::time::timeout(limit, write).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
     /// Says that nothing more will be written: `close_notify` and FIN. Answers can still be read.
