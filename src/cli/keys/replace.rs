@@ -156,7 +156,7 @@ impl Access {
         Self::Made { owner: configuration.map(Metadata::uid).filter(|_| is_root), group }
     }
 
-    /// Gives `file`, which nobody has opened yet, its owner, group and mode, in this order: a change of owner takes special
+    /// Gives `file`, which no process has opened yet, its owner, group and mode, in this order: a change of owner takes special
     /// bits out of the mode.
     fn apply(self, file: &File) -> io::Result<()> {
         let is = file.metadata()?;
