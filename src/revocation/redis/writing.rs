@@ -81,11 +81,17 @@ impl Change<'_> {
                 }
                 // Redis has lost the entry, or never had it. Gateways may still enforce it, and Redis announces a key only
                 // when there is one to remove: so a key is made and removed, in a transaction that no gateway sees half of.
+                // It counts what it removes, because another client may have written the entry since the first `DEL`.
                 let mut announce = pipe();
-                asking.precede(&mut announce).cmd("MULTI");
+                asking.precede(&mut announce).cmd("MULTI").cmd("DEL").arg(key);
                 announce.cmd("SET").arg(key).arg("").arg("EX").arg(1).cmd("DEL").arg(key).cmd("EXEC");
-                last_of(connection.ask_all(&mut announce).await?, "EXEC")?;
-                Ok(false)
+                match last_of(connection.ask_all(&mut announce).await?, "EXEC")? {
+                    Value::Array(replies) => match replies.first() {
+                        Some(Value::Int(removed)) => Ok(*removed > 0),
+                        Some(_) | None => Err(Loss::Nonsense("EXEC")),
+                    },
+                    _ => Err(Loss::Nonsense("EXEC")),
+                }
             }
             Self::Set(set) => {
                 let mut commands = pipe();
