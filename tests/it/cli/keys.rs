@@ -162,7 +162,7 @@ routes:
 "#;
 
 /// The user and group of a gateway, where the operator runs `keys new` as root.
-const NOBODY: u32 = 65_534;
+const UNPRIVILEGED: u32 = 65_534;
 
 fn is_root() -> bool {
     // A file that this process makes belongs to the user that it runs as.
@@ -175,9 +175,9 @@ fn access(path: &Path) -> (u32, u32, u32) {
 }
 
 /// Whether the user that the gateway runs as can read the file. Only root can become another user.
-fn is_readable_by_nobody(path: &Path) -> bool {
+fn is_readable_without_rights_of_root(path: &Path) -> bool {
     let mut command = Command::new("cat");
-    command.arg(path).uid(NOBODY).gid(NOBODY);
+    command.arg(path).uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     command.output().unwrap().status.success()
 }
 
@@ -192,14 +192,14 @@ fn keeps_owner_group_and_mode_of_key_file() {
     };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
     if is_root() {
-        chown(&path, Some(NOBODY), Some(NOBODY - 1)).unwrap();
+        chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED - 1)).unwrap();
     }
     let before = access(&path);
     new("acme");
     new("acme");
     assert_eq!(access(&path), before);
     if is_root() {
-        assert!(is_readable_by_nobody(&path));
+        assert!(is_readable_without_rights_of_root(&path));
     }
     // A link stays a link, and what it leads to keeps its access.
     let real = folder.path().join("real.yaml");
@@ -213,7 +213,7 @@ fn keeps_owner_group_and_mode_of_key_file() {
     fs::remove_file(&path).unwrap();
     let configuration = folder.path().join("gateway.yaml");
     if is_root() {
-        chown(&configuration, Some(NOBODY), Some(NOBODY)).unwrap();
+        chown(&configuration, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
     }
     new("acme");
     let (owner, group, _) = access(&configuration);

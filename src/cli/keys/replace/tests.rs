@@ -4,8 +4,8 @@ use std::os::unix::fs::{chown, symlink};
 
 use super::*;
 
-/// The user and group of `nobody` on most systems; any number that is not root's would do.
-const NOBODY: u32 = 65_534;
+/// A user and group without rights. Any number but that of root does.
+const UNPRIVILEGED: u32 = 65_534;
 
 fn access(path: &Path) -> (u32, u32, u32) {
     let metadata = fs::metadata(path).unwrap();
@@ -28,7 +28,7 @@ fn keeps_owner_group_and_mode_of_existing_file() {
     for mode in [0o600, 0o640, 0o660, 0o400] {
         fs::write(&path, "old").unwrap();
         if is_root() {
-            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
         }
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let before = access(&path);
@@ -44,9 +44,9 @@ fn gives_new_file_the_group_of_its_folder_and_the_owner_of_the_configuration() {
     let (path, configuration) = (folder.path().join("keys.yaml"), folder.path().join("gateway.yaml"));
     fs::write(&configuration, "").unwrap();
     let expected = if is_root() {
-        chown(folder.path(), None, Some(NOBODY - 1)).unwrap();
-        chown(&configuration, Some(NOBODY), Some(NOBODY)).unwrap();
-        (NOBODY, NOBODY - 1)
+        chown(folder.path(), None, Some(UNPRIVILEGED - 1)).unwrap();
+        chown(&configuration, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+        (UNPRIVILEGED, UNPRIVILEGED - 1)
     } else {
         let own = fs::metadata(folder.path()).unwrap();
         (own.uid(), own.gid())
@@ -63,10 +63,10 @@ fn gives_new_file_the_group_of_the_configuration_when_the_folder_belongs_to_root
     let folder = tempfile::tempdir().unwrap();
     let (path, configuration) = (folder.path().join("keys.yaml"), folder.path().join("gateway.yaml"));
     fs::write(&configuration, "").unwrap();
-    chown(&configuration, Some(0), Some(NOBODY)).unwrap();
+    chown(&configuration, Some(0), Some(UNPRIVILEGED)).unwrap();
     chown(folder.path(), Some(0), Some(0)).unwrap();
     replace(&path, Some(&configuration), "new");
-    assert_eq!(access(&path), (0, NOBODY, MODE));
+    assert_eq!(access(&path), (0, UNPRIVILEGED, MODE));
 }
 
 #[test]
